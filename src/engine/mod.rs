@@ -1,0 +1,300 @@
+//! Where plans, keys and cells meet.
+//!
+//! A decision loads the present [`World`](world::World) (plans, subjects and keys, immutable), finds
+//! who asks and which limits apply, and judges and debits them in one transaction of the store.
+//! Changes build a new world beside the old one and swap it in; a decision sees one of the two.
+
+mod apply;
+mod decide;
+mod decision;
+mod request;
+mod state;
+mod world;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
+pub use request::Request;
+
+use crate::error::{ApplyError, KeyError, PlanFileError};
+use crate::key::{Pepper, Peppers};
+use crate::plan::Changes;
+use crate::store::Store;
+use crate::sync::Mutex;
+use crate::time::{Clock, Nanos};
+use decide::{Collect, Ignore};
+use world::World;
+
+/// Whether a decision is to be carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Decide and debit.
+    Check,
+    /// Decide, and leave no trace.
+    Peek,
+}
+
+/// The limiter. Shared by reference or [`Arc`]; every method may be called from any thread.
+///
+/// ```
+/// use tollgate::{Changes, Engine, Key, Plan, Quota, Request, SecretKey, Subject, Throttle};
+///
+/// let engine = Engine::builder()
+///     .changes(
+///         Changes::new()
+///             .plan("free", Plan::new().throttle(Throttle::new("10/s", 5)).quota(Quota::new(1_000, "day")))
+///             .subject("acme", Subject::new(["free"]).key(Key::new("acme-1", SecretKey::new("made-up")?))),
+///     )
+///     .build()?;
+///
+/// let decision = engine.check(&Request::new(b"made-up"));
+/// assert!(decision.is_allowed());
+/// assert!(!engine.check(&Request::new(b"guessed")).is_allowed());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Engine {
+    /// What decisions read. Replaced whole, by holders of `writer` only.
+    world: ArcSwap<World>,
+    /// Serialises changes.
+    writer: Mutex<()>,
+    store: Store,
+    peppers: Peppers,
+    clock: Clock,
+    owners: world::Owners,
+}
+
+/// What an engine begins with.
+#[derive(Debug)]
+pub struct EngineBuilder {
+    changes: Changes,
+    peppers: Vec<Pepper>,
+    clock: Option<Clock>,
+}
+
+impl EngineBuilder {
+    /// Plans and subjects to begin with.
+    pub fn changes(mut self, changes: Changes) -> EngineBuilder {
+        self.changes = changes;
+        self
+    }
+
+    /// Adds a pepper; the first is the one for keys given by value.
+    pub fn pepper(mut self, pepper: Pepper) -> EngineBuilder {
+        self.peppers.push(pepper);
+        self
+    }
+
+    /// Where the time comes from when the caller gives none; [`Clock::system`] by default.
+    pub fn clock(mut self, clock: Clock) -> EngineBuilder {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Makes the engine.
+    ///
+    /// # Errors
+    /// The first thing wrong in the definitions, with its field, value and what would be right.
+    pub fn build(self) -> Result<Engine, ApplyError> {
+        let mut peppers = Peppers::default();
+        for pepper in self.peppers {
+            peppers.add(pepper).map_err(|error| ApplyError::invalid("pepper", error))?;
+        }
+        let owners = world::Owners::new();
+        let world = World::default().changed(&self.changes, 0, &peppers, &owners)?;
+        Ok(Engine {
+            world: ArcSwap::from_pointee(world),
+            writer: Mutex::new(()),
+            store: Store::new(),
+            peppers,
+            clock: self.clock.unwrap_or_else(Clock::system),
+            owners,
+        })
+    }
+}
+
+impl Engine {
+    /// Begins an engine.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder { changes: Changes::new(), peppers: Vec::new(), clock: None }
+    }
+
+    /// An engine from a plan file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not a valid plan file.
+    #[cfg(feature = "plan-file")]
+    pub fn from_plan_file(path: impl AsRef<Path>) -> Result<Engine, PlanFileError> {
+        let changes = Changes::from_path(path.as_ref())?;
+        Ok(Engine::builder().changes(changes).build()?)
+    }
+
+    /// The engine's present instant.
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// Decides whether `request` may be made now, and debits it if so.
+    pub fn check(&self, request: &Request<'_>) -> Decision {
+        self.check_at(request, self.now())
+    }
+
+    /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
+    pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
+        self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore)
+    }
+
+    /// Decides, and debits nothing.
+    pub fn peek(&self, request: &Request<'_>) -> Decision {
+        self.peek_at(request, self.now())
+    }
+
+    /// [`peek`](Engine::peek) at the caller's instant.
+    pub fn peek_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
+        self.decide(std::slice::from_ref(request), now, Mode::Peek, &mut Ignore)
+    }
+
+    /// One decision over several subjects: all of `requests` are debited or none is.
+    ///
+    /// The first request whose key is refused decides the verdict. Limits that two requests share are
+    /// judged by the sum of their costs. No requests at all are allowed.
+    ///
+    /// Where some of the plans observe, the others decide alone; an observing plan is debited if the
+    /// request is admitted and all of its own limits accept.
+    pub fn check_all(&self, requests: &[Request<'_>]) -> Decision {
+        self.check_all_at(requests, self.now())
+    }
+
+    /// [`check_all`](Engine::check_all) at the caller's instant.
+    pub fn check_all_at(&self, requests: &[Request<'_>], now: Nanos) -> Decision {
+        self.decide(requests, now, Mode::Check, &mut Ignore)
+    }
+
+    /// Decides, and reports how every limit that applies stands after it.
+    pub fn report(&self, request: &Request<'_>, mode: Mode) -> Report {
+        self.report_at(request, self.now(), mode)
+    }
+
+    /// [`report`](Engine::report) at the caller's instant.
+    pub fn report_at(&self, request: &Request<'_>, now: Nanos, mode: Mode) -> Report {
+        self.report_all_at(std::slice::from_ref(request), now, mode)
+    }
+
+    /// [`check_all_at`](Engine::check_all_at) with a report: limits in the order of the requests.
+    pub fn report_all_at(&self, requests: &[Request<'_>], now: Nanos, mode: Mode) -> Report {
+        let mut collect = Collect::default();
+        let decision = self.decide(requests, now, mode, &mut collect);
+        collect.into_report(decision)
+    }
+
+    /// Puts plans and subjects in place, all of them or, on an error, none.
+    ///
+    /// # Errors
+    /// Names the field, the value and what would be right; a conflict if the definition is right in
+    /// itself.
+    pub fn apply(&self, changes: &Changes) -> Result<(), ApplyError> {
+        self.apply_at(changes, self.now())
+    }
+
+    /// [`apply`](Engine::apply) with rates taking effect at the caller's instant.
+    ///
+    /// # Errors
+    /// As [`apply`](Engine::apply).
+    pub fn apply_at(&self, changes: &Changes, now: Nanos) -> Result<(), ApplyError> {
+        let _writer = self.writer.lock();
+        let world = self.world_at(now);
+        let next = world.changed(changes, now.get(), &self.peppers, &self.owners)?;
+        self.world.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Switches a key on. An expired or revoked key stays as it is.
+    ///
+    /// # Errors
+    /// No registered key has this id.
+    pub fn enable(&self, key_id: &str) -> Result<(), KeyError> {
+        self.change_key(key_id, |record| record.enabled = true)
+    }
+
+    /// Switches a key off: no later decision of any thread admits it.
+    ///
+    /// # Errors
+    /// No registered key has this id.
+    pub fn disable(&self, key_id: &str) -> Result<(), KeyError> {
+        self.change_key(key_id, |record| record.enabled = false)
+    }
+
+    /// Lets a key expire now, if it has not already.
+    ///
+    /// # Errors
+    /// No registered key has this id.
+    pub fn expire(&self, key_id: &str) -> Result<(), KeyError> {
+        self.expire_at(key_id, self.now())
+    }
+
+    /// Lets a key expire at `at`, if it would not earlier.
+    ///
+    /// # Errors
+    /// No registered key has this id.
+    pub fn expire_at(&self, key_id: &str, at: Nanos) -> Result<(), KeyError> {
+        self.change_key(key_id, |record| {
+            record.expires = Some(record.expires.map_or(at.get(), |expires| expires.min(at.get())));
+        })
+    }
+
+    /// Switches a key off for good.
+    ///
+    /// # Errors
+    /// No registered key has this id.
+    pub fn revoke(&self, key_id: &str) -> Result<(), KeyError> {
+        self.change_key(key_id, |record| record.revoked = true)
+    }
+
+    /// Whether a plan of this name is in place.
+    pub fn has_plan(&self, name: &str) -> bool {
+        self.world.load().plan_named(name).is_some()
+    }
+
+    /// Number of cells that hold state.
+    pub fn cells(&self) -> usize {
+        self.store.len()
+    }
+
+    fn change_key(&self, key_id: &str, change: impl FnOnce(&mut world::KeyRecord)) -> Result<(), KeyError> {
+        let _writer = self.writer.lock();
+        let mut world = World::clone(&self.world.load());
+        let mut record = match world.keys.by_id(key_id) {
+            Some(record) => world::KeyRecord::clone(record),
+            None => return Err(KeyError::UnknownId(key_id.into())),
+        };
+        change(&mut record);
+        world.keys.put(record);
+        self.world.store(Arc::new(world));
+        Ok(())
+    }
+
+    /// The present world, its arithmetic within range at `now`. The caller holds `writer`.
+    fn world_at(&self, now: Nanos) -> Arc<World> {
+        let world = self.world.load_full();
+        if world.covers(now.get()) {
+            return world;
+        }
+        let moved = Arc::new(world.rebased(now.get()));
+        self.world.store(moved.clone());
+        moved
+    }
+
+    #[cold]
+    fn rebase(&self, now: Nanos) {
+        let _writer = self.writer.lock();
+        self.world_at(now);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("cells", &self.cells()).finish_non_exhaustive()
+    }
+}

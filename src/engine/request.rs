@@ -1,0 +1,106 @@
+//! What is asked.
+
+/// A request for a decision: who, where, and how much.
+///
+/// ```
+/// use tollgate::Request;
+/// let request = Request::new(b"api key").stage("pets/prod").route("GET /pets?page=2").cost(3);
+/// let upload = Request::new(b"api key").costs(&[("requests", 1), ("bytes", 65_536)]);
+/// let visitor = Request::anonymous("free", b"192.0.2.1");
+/// # let _ = (request, upload, visitor);
+/// ```
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) identity: Identity<'a>,
+    pub(super) stage: Option<&'a str>,
+    pub(super) route: Option<&'a str>,
+    pub(super) cost: Cost<'a>,
+}
+
+/// How a request's key is to be understood.
+#[derive(Clone, Copy)]
+pub(super) enum Identity<'a> {
+    /// A registered key.
+    Registered,
+    /// A registered key, else an anonymous subject of the plan.
+    RegisteredOrAnonymous(&'a str),
+    /// An anonymous subject of the plan.
+    Anonymous(&'a str),
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Cost<'a> {
+    /// The same on every limit.
+    Every(u64),
+    /// By unit; 0 where a unit is not named.
+    Units(&'a [(&'a str, u64)]),
+}
+
+impl<'a> Request<'a> {
+    fn by(key: &'a [u8], identity: Identity<'a>) -> Request<'a> {
+        Request { key, identity, stage: None, route: None, cost: Cost::Every(1) }
+    }
+
+    /// A request with an API key; an empty one is `key_missing`.
+    pub fn new(key: &'a (impl AsRef<[u8]> + ?Sized)) -> Request<'a> {
+        Request::by(key.as_ref(), Identity::Registered)
+    }
+
+    /// A request of an anonymous subject (any 1 to 4096 bytes: an address, a token's `sub`) on a named
+    /// plan. A plan that is not in place gives `no_plan_for_stage`.
+    pub fn anonymous(plan: &'a str, subject: &'a (impl AsRef<[u8]> + ?Sized)) -> Request<'a> {
+        Request::by(subject.as_ref(), Identity::Anonymous(plan))
+    }
+
+    /// Takes a key that is not registered for an anonymous subject of `plan`.
+    pub fn or_anonymous(mut self, plan: &'a str) -> Request<'a> {
+        self.identity = Identity::RegisteredOrAnonymous(plan);
+        self
+    }
+
+    /// The stage, `api/stage`. Without one only plans that cover every stage apply.
+    pub fn stage(mut self, stage: &'a str) -> Request<'a> {
+        self.stage = Some(stage);
+        self
+    }
+
+    /// The route, `METHOD /path`, normalised by the host. A query string is dropped.
+    pub fn route(mut self, route: &'a str) -> Request<'a> {
+        self.route = Some(route);
+        self
+    }
+
+    /// Costs `n` on every limit, whatever its unit. 0 is never refused by a limit and leaves no trace.
+    pub fn cost(mut self, n: u64) -> Request<'a> {
+        self.cost = Cost::Every(n);
+        self
+    }
+
+    /// Costs what is named, by unit; a limit whose unit is not named costs 0, of one named twice the
+    /// first counts.
+    pub fn costs(mut self, costs: &'a [(&'a str, u64)]) -> Request<'a> {
+        self.cost = Cost::Units(costs);
+        self
+    }
+}
+
+impl Cost<'_> {
+    #[inline]
+    pub(super) fn of(&self, unit: &str) -> u64 {
+        match self {
+            Cost::Every(n) => *n,
+            Cost::Units(costs) => costs.iter().find(|(name, _)| *name == unit).map_or(0, |&(_, n)| n),
+        }
+    }
+}
+
+impl core::fmt::Debug for Request<'_> {
+    /// Leaves the key out.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Request")
+            .field("stage", &self.stage)
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}

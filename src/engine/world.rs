@@ -1,0 +1,101 @@
+//! Everything a decision reads that is not consumption: one immutable value, replaced whole.
+
+use std::sync::Arc;
+
+use ahash::RandomState;
+use rpds::HashTrieMapSync;
+
+use crate::algo::gcra;
+use crate::key::{Record, Registry};
+use crate::plan::{CompiledPlan, Directory};
+
+pub(super) type KeyRecord = Record<Subject>;
+
+/// A registered subject.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub name: Arc<str>,
+    pub owner: u128,
+    /// Plan numbers.
+    pub plans: Vec<u32>,
+    /// Digests of its keys.
+    pub keys: Vec<crate::key::Digest>,
+}
+
+#[derive(Clone)]
+pub(super) struct World {
+    /// The instant that arithmetic counts from; none until something is decided or changed.
+    base: Option<u64>,
+    pub(super) directory: Directory,
+    /// By plan number; none for a plan that was removed.
+    pub(super) plans: Vec<Option<Arc<CompiledPlan>>>,
+    pub(super) subjects: HashTrieMapSync<Arc<str>, Arc<Subject>, RandomState>,
+    pub(super) keys: Registry<Subject>,
+}
+
+impl Default for World {
+    fn default() -> World {
+        World {
+            base: None,
+            directory: Directory::default(),
+            plans: Vec::new(),
+            subjects: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::new()),
+            keys: Registry::default(),
+        }
+    }
+}
+
+impl World {
+    /// Whether instants up to `now` can be expressed.
+    #[inline]
+    pub(super) fn covers(&self, now: u64) -> bool {
+        self.base.is_some_and(|base| now <= base.saturating_add(gcra::RANGE - gcra::LOOK_BACK))
+    }
+
+    pub(super) fn rebased(&self, now: u64) -> World {
+        let mut world = self.clone();
+        world.directory.rebase(now, self.base.is_none());
+        world.base = Some(now);
+        let timelines = world.directory.timelines();
+        for plan in world.plans.iter_mut().flatten() {
+            Arc::make_mut(plan).refresh(&|limit| timelines.get(&limit).cloned());
+        }
+        world
+    }
+
+    #[inline]
+    pub(super) fn plan(&self, number: u32) -> Option<&Arc<CompiledPlan>> {
+        self.plans.get(number as usize).and_then(Option::as_ref)
+    }
+
+    pub(super) fn plan_named(&self, name: &str) -> Option<&Arc<CompiledPlan>> {
+        self.directory.plan_known(name).and_then(|number| self.plan(number))
+    }
+}
+
+/// Numbers for whoever owns state: keyed 128-bit hashes, secret to this engine, so that nobody can
+/// aim for another's cell.
+pub(super) struct Owners {
+    high: RandomState,
+    low: RandomState,
+}
+
+/// Keeps the three kinds of owners apart.
+#[derive(Clone, Copy)]
+pub(super) enum OwnerKind {
+    Subject = 1,
+    Anonymous = 2,
+    Pool = 3,
+}
+
+impl Owners {
+    pub(super) fn new() -> Owners {
+        Owners { high: RandomState::new(), low: RandomState::new() }
+    }
+
+    #[inline]
+    pub(super) fn owner(&self, kind: OwnerKind, name: &[u8]) -> u128 {
+        let kind = kind as u8;
+        u128::from(self.high.hash_one((kind, name))) << 64 | u128::from(self.low.hash_one((kind, name)))
+    }
+}

@@ -1,0 +1,148 @@
+//! What can go wrong, one enum per layer boundary. Messages name the value and what would be right.
+//!
+//! No message ever holds an API key.
+
+use thiserror::Error;
+
+/// A duration could not be read.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum DurationError {
+    /// Not an integer followed by a unit.
+    #[error("{0:?} is not a duration: write an integer and one of ns, us, ms, s, m, h, d, as in \"300ms\"")]
+    Syntax(String),
+    /// More than 2^64 - 1 nanoseconds.
+    #[error("{0:?} is too long: at most 213503d")]
+    TooLong(String),
+}
+
+/// A rate could not be read, or cannot be kept exactly.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum RateError {
+    /// Not of the form `<decimal>/[<integer>]<unit>`.
+    #[error(
+        "{0:?} is not a rate: write decimal digits, '/', and one of ns, us, ms, s, m, h, d, as in \"10/s\", \"0.1/s\" or \"3/250ms\" (no sign, no exponent)"
+    )]
+    Syntax(String),
+    /// The interval is 0.
+    #[error("{0:?} divides by an interval of 0: the interval must be at least 1ns")]
+    ZeroInterval(String),
+    /// A term of the reduced fraction passes 2^62.
+    #[error(
+        "{0:?} has too many digits to be kept exactly: as a fraction of tokens and nanoseconds both must stay below 2^62"
+    )]
+    TooPrecise(String),
+    /// More than 64 tokens per nanosecond.
+    #[error("{0:?} is too fast: at most \"64/ns\"")]
+    TooFast(String),
+}
+
+/// A quota's period could not be understood.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum PeriodError {
+    /// No such period.
+    #[error(
+        "{0:?} is not a period: write second, minute, hour, day, week, month, forever, or a length such as \"15m\""
+    )]
+    Unknown(String),
+    /// The start day does not exist in this period.
+    #[error("start {start} is out of range for {period:?}: 0 to {last}")]
+    Start {
+        /// The period as written.
+        period: String,
+        /// The start day given.
+        start: u64,
+        /// The largest start day of this period.
+        last: u64,
+    },
+    /// Not a zone of the IANA database.
+    #[error("{0:?} is not an IANA time zone such as \"UTC\" or \"Asia/Tokyo\"")]
+    Zone(String),
+}
+
+/// A definition of plans and subjects was refused; nothing was changed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// Something in the definition is wrong in itself.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Where, as a path: `plans.gold.throttle.rate`.
+        field: String,
+        /// The value and what would be right.
+        problem: String,
+    },
+    /// Two plans for a stage, or a key that another subject owns.
+    #[error("{field}: {problem}")]
+    Conflict {
+        /// Where, as a path: `subjects.acme.plans`.
+        field: String,
+        /// What is in the way.
+        problem: String,
+    },
+}
+
+impl ApplyError {
+    /// True for a definition that is right in itself but collides with another.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, ApplyError::Conflict { .. })
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl ToString) -> ApplyError {
+        ApplyError::Invalid { field: field.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn conflict(field: impl Into<String>, problem: impl ToString) -> ApplyError {
+        ApplyError::Conflict { field: field.into(), problem: problem.to_string() }
+    }
+}
+
+/// A key could not be used or found.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// No registered key has this id.
+    #[error("key_id {0:?} is not a registered key's id")]
+    UnknownId(String),
+    /// A key has 1 to 4096 bytes.
+    #[error("an API key has 1 to 4096 bytes, this one has {0}")]
+    Length(usize),
+    /// Not the hexadecimal form of a digest.
+    #[error("a digest is written as 64 hexadecimal digits, this one has {0} characters or other characters")]
+    Digest(usize),
+    /// A pepper is too short to keep digests safe, or could not be read.
+    #[error("pepper {name:?}: {problem}")]
+    Pepper {
+        /// The pepper's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// A plan file could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlanFileError {
+    /// The file could not be opened or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Not TOML or JSON of the plan file's form.
+    #[error("{}{message}", .line.map_or(String::new(), |line| format!("line {line}: ")))]
+    Syntax {
+        /// Line in the file, from 1, where it is known.
+        line: Option<usize>,
+        /// What was found and what would be right.
+        message: String,
+    },
+    /// A value was refused.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}

@@ -1,0 +1,113 @@
+//! Which keys are known, whose they are and what state they are in.
+//!
+//! A persistent map: a change makes a new registry and leaves the old one as it is, so that a
+//! decision under way sees one of the two whole.
+
+use std::sync::Arc;
+
+use rpds::{HashTrieMapSync, HashTrieSetSync};
+
+use super::digest::{Digest, Method};
+use super::pepper::Peppers;
+
+type State = ahash::RandomState;
+
+/// What is known of one key.
+#[derive(Debug)]
+pub(crate) struct Record<S> {
+    pub id: Arc<str>,
+    pub digest: Digest,
+    pub subject: Arc<S>,
+    pub revoked: bool,
+    pub enabled: bool,
+    /// First instant at which the key is expired.
+    pub expires: Option<u64>,
+}
+
+impl<S> Clone for Record<S> {
+    fn clone(&self) -> Record<S> {
+        Record { id: self.id.clone(), subject: self.subject.clone(), ..*self }
+    }
+}
+
+/// Keys by digest and by id. `S` is whoever owns them.
+pub(crate) struct Registry<S> {
+    by_digest: HashTrieMapSync<Digest, Arc<Record<S>>, State>,
+    by_id: HashTrieMapSync<Arc<str>, Digest, State>,
+    /// Digests that were ever revoked, known or not.
+    revoked: HashTrieSetSync<Digest, State>,
+    /// The methods of the digests known, with how many there are of each.
+    methods: Vec<(Method, usize)>,
+}
+
+impl<S> Clone for Registry<S> {
+    fn clone(&self) -> Registry<S> {
+        Registry {
+            by_digest: self.by_digest.clone(),
+            by_id: self.by_id.clone(),
+            revoked: self.revoked.clone(),
+            methods: self.methods.clone(),
+        }
+    }
+}
+
+impl<S> Default for Registry<S> {
+    fn default() -> Registry<S> {
+        let state = State::new();
+        Registry {
+            by_digest: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
+            by_id: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
+            revoked: HashTrieSetSync::new_with_hasher_with_ptr_kind(state),
+            methods: Vec::new(),
+        }
+    }
+}
+
+impl<S> Registry<S> {
+    /// The record of a presented key. One digest is computed per method in use.
+    pub(crate) fn find(&self, peppers: &Peppers, key: &[u8]) -> Option<&Arc<Record<S>>> {
+        self.methods.iter().find_map(|&(method, _)| self.by_digest.get(&peppers.digest(method, key)))
+    }
+
+    pub(crate) fn by_digest(&self, digest: &Digest) -> Option<&Arc<Record<S>>> {
+        self.by_digest.get(digest)
+    }
+
+    pub(crate) fn by_id(&self, id: &str) -> Option<&Arc<Record<S>>> {
+        self.by_id.get(id).and_then(|digest| self.by_digest.get(digest))
+    }
+
+    pub(crate) fn was_revoked(&self, digest: &Digest) -> bool {
+        self.revoked.contains(digest)
+    }
+
+    /// Puts `record` in the place of the one with its digest; id and digest belong to no other.
+    pub(crate) fn put(&mut self, record: Record<S>) {
+        if record.revoked {
+            self.revoked.insert_mut(record.digest);
+        }
+        self.by_id.insert_mut(record.id.clone(), record.digest);
+        let method = record.digest.method;
+        let known = self.by_digest.contains_key(&record.digest);
+        self.by_digest.insert_mut(record.digest, Arc::new(record));
+        if !known {
+            match self.methods.iter_mut().find(|(other, _)| *other == method) {
+                Some((_, count)) => *count += 1,
+                None => self.methods.push((method, 1)),
+            }
+        }
+    }
+
+    /// Forgets a key; that it was revoked is remembered.
+    pub(crate) fn remove(&mut self, digest: &Digest) {
+        let Some(record) = self.by_digest.get(digest).cloned() else {
+            return;
+        };
+        self.by_digest.remove_mut(digest);
+        self.by_id.remove_mut(&record.id);
+        if let Some((_, count)) = self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
+            *count -= 1;
+        }
+        self.methods.retain(|&(_, count)| count > 0);
+    }
+}

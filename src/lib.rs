@@ -1,0 +1,21 @@
+#![doc = include_str!("crate.md")]
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod algo;
+mod calendar;
+mod engine;
+mod error;
+pub mod http;
+mod key;
+mod plan;
+mod store;
+mod sync;
+mod time;
+
+pub use algo::rate::Rate;
+pub use engine::{Decision, Engine, EngineBuilder, LimitKind, LimitReport, Mode, Report, Request, Verdict};
+pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError};
+pub use key::{Pepper, SecretKey};
+pub use plan::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};
+pub use time::{Clock, ManualClock, Nanos, SystemClock, parse_duration};

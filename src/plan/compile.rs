@@ -1,0 +1,305 @@
+//! From a plan's definition to the flat form that decisions use: everything is checked here.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::directory::{Directory, Identity, Place};
+use super::names::check_name;
+use super::route::{Pattern, RouteTable};
+use super::spec::{Concurrency, Limits, Plan, Quota, Throttle};
+use crate::algo::gcra::{MAX_FILL, Timeline};
+use crate::algo::quota::{self, Schedule};
+use crate::algo::rate::Rate;
+use crate::calendar::{Period, Windows, zone};
+use crate::error::ApplyError;
+use crate::time::parse_duration;
+
+/// A limit, ready to be judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    /// Number of the limit's identity: with an owner it names a cell.
+    pub id: u32,
+    /// As reports show it: `daily`, `route:GET /pets:throttle`, `pool:all-day`.
+    pub name: Arc<str>,
+    pub unit: Arc<str>,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Throttle {
+        timeline: Arc<Timeline>,
+        /// Longest wait that is accepted, in nanoseconds.
+        max_delay: u64,
+    },
+    Quota {
+        quota: quota::Quota,
+        schedule: Arc<Schedule>,
+    },
+}
+
+/// A plan, ready for decisions.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledPlan {
+    pub name: Arc<str>,
+    /// Sorted; empty: every stage.
+    stages: Vec<Box<str>>,
+    pub observe: bool,
+    pub own: Vec<Limit>,
+    routes: RouteTable,
+    route_limits: Vec<Vec<Limit>>,
+    pub pool: Vec<Limit>,
+}
+
+impl CompiledPlan {
+    pub(crate) fn covers(&self, stage: Option<&str>) -> bool {
+        self.stages.is_empty()
+            || stage.is_some_and(|stage| self.stages.binary_search_by(|other| (**other).cmp(stage)).is_ok())
+    }
+
+    /// A stage that both plans cover: `Some("")` stands for every one.
+    pub(crate) fn shares_stage<'a>(&'a self, other: &'a CompiledPlan) -> Option<&'a str> {
+        match (&self.stages[..], &other.stages[..]) {
+            ([], []) => Some(""),
+            ([], [stage, ..]) | ([stage, ..], []) => Some(stage),
+            (ours, theirs) => {
+                ours.iter().find(|stage| theirs.binary_search(stage).is_ok()).map(|stage| &**stage)
+            }
+        }
+    }
+
+    /// The limits of the route pattern that wins; none without a route or a winner.
+    pub(crate) fn route_limits(&self, route: Option<&str>, stage: Option<&str>) -> &[Limit] {
+        if self.route_limits.is_empty() {
+            return &[];
+        }
+        let winner = route.and_then(|route| self.routes.find(route, stage));
+        winner.map_or(&[], |index| &self.route_limits[index])
+    }
+
+    /// Takes over the histories that `timeline` finds by limit number.
+    pub(crate) fn refresh(&mut self, timeline: &dyn Fn(u32) -> Option<Arc<Timeline>>) {
+        let routes = self.route_limits.iter_mut().flatten();
+        for limit in self.own.iter_mut().chain(routes).chain(&mut self.pool) {
+            if let (Kind::Throttle { timeline: current, .. }, Some(moved)) =
+                (&mut limit.kind, timeline(limit.id))
+            {
+                *current = moved;
+            }
+        }
+    }
+
+    /// Checks `plan` and compiles it, its limits taking effect at `now`.
+    ///
+    /// # Errors
+    /// Names the field. `directory` may then hold numbers that nothing uses: it is to be dropped.
+    pub(crate) fn new(
+        name: &str,
+        plan: &Plan,
+        directory: &mut Directory,
+        now: u64,
+    ) -> Result<CompiledPlan, ApplyError> {
+        let field = format!("plans.{}", shown(name));
+        check_name(&field, name)?;
+        let mut stages: Vec<Box<str>> = Vec::new();
+        for (index, stage) in plan.stages.iter().enumerate() {
+            let field = format!("{field}.stages[{index}]");
+            check_name(&field, stage)?;
+            if stage.contains(' ') {
+                return Err(ApplyError::invalid(
+                    field,
+                    format!("{stage:?} holds a space; a stage is written api/stage"),
+                ));
+            }
+            match stages.binary_search_by(|other| (**other).cmp(stage)) {
+                Ok(_) => return Err(ApplyError::invalid(field, format!("{stage:?} stands twice"))),
+                Err(at) => stages.insert(at, stage.as_str().into()),
+            }
+        }
+        let mut compiled = CompiledPlan {
+            name: name.into(),
+            stages,
+            observe: plan.observe,
+            own: Vec::new(),
+            routes: RouteTable::default(),
+            route_limits: Vec::new(),
+            pool: Vec::new(),
+        };
+
+        let number = directory.plan_number(name);
+        let mut compiler = Compiler { plan: number, directory, now };
+        compiled.own =
+            compiler.limits(&field, &Place::Own, &plan.throttle, &plan.quotas, plan.concurrency.as_ref())?;
+        for (text, limits) in &plan.routes {
+            let field = format!("{field}.routes.{text:?}");
+            let pattern = Pattern::parse(text).map_err(|problem| ApplyError::invalid(&field, problem))?;
+            if let Some(stage) = pattern.stage
+                && !compiled.covers(Some(stage))
+            {
+                let problem = format!(
+                    "the plan does not cover stage {stage:?}: name it in `stages`, or leave it out of the pattern"
+                );
+                return Err(ApplyError::invalid(field, problem));
+            }
+            compiled.routes.add(&pattern, compiled.route_limits.len());
+            let limits = compiler.set(&field, &Place::Route(text.as_str().into()), limits)?;
+            compiled.route_limits.push(limits);
+        }
+        compiled.pool = compiler.set(&format!("{field}.pool"), &Place::Pool, &plan.pool)?;
+        Ok(compiled)
+    }
+}
+
+/// A name as a step of a field path.
+pub(super) fn shown(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if bare { name.into() } else { format!("{name:?}") }
+}
+
+struct Compiler<'a> {
+    plan: u32,
+    directory: &'a mut Directory,
+    now: u64,
+}
+
+impl Compiler<'_> {
+    fn set(&mut self, field: &str, place: &Place, limits: &Limits) -> Result<Vec<Limit>, ApplyError> {
+        self.limits(field, place, &limits.throttle, &limits.quotas, limits.concurrency.as_ref())
+    }
+
+    fn limits(
+        &mut self,
+        field: &str,
+        place: &Place,
+        throttles: &[Throttle],
+        quotas: &[Quota],
+        concurrency: Option<&Concurrency>,
+    ) -> Result<Vec<Limit>, ApplyError> {
+        if concurrency.is_some() {
+            return Err(ApplyError::invalid(
+                format!("{field}.concurrency"),
+                "concurrency limits are not supported yet",
+            ));
+        }
+        let mut limits = Vec::with_capacity(throttles.len() + quotas.len());
+        for (index, throttle) in throttles.iter().enumerate() {
+            let field = match throttles.len() {
+                1 => format!("{field}.throttle"),
+                _ => format!("{field}.throttle[{index}]"),
+            };
+            limits.push((self.throttle(&field, place, throttle)?, field));
+        }
+        for (index, quota) in quotas.iter().enumerate() {
+            let field = format!("{field}.quotas[{index}]");
+            limits.push((self.quota(&field, place, quota)?, field));
+        }
+        let mut names = HashSet::new();
+        for (limit, field) in &limits {
+            if !names.insert(&limit.name) {
+                let problem = format!("{:?} names two limits; give one another `name`", limit.name);
+                return Err(ApplyError::invalid(format!("{field}.name"), problem));
+            }
+        }
+        Ok(limits.into_iter().map(|(limit, _)| limit).collect())
+    }
+
+    fn identity(
+        &self,
+        field: &str,
+        place: &Place,
+        name: &str,
+        unit: Option<&str>,
+    ) -> Result<(Identity, Arc<str>), ApplyError> {
+        check_name(&format!("{field}.name"), name)?;
+        let unit = unit.unwrap_or("requests");
+        check_name(&format!("{field}.unit"), unit)?;
+        let shown = match place {
+            Place::Own => name.into(),
+            Place::Route(pattern) => format!("route:{pattern}:{name}").into(),
+            Place::Pool => format!("pool:{name}").into(),
+        };
+        let identity =
+            Identity { plan: self.plan, place: place.clone(), name: name.into(), unit: unit.into() };
+        Ok((identity, shown))
+    }
+
+    fn throttle(&mut self, field: &str, place: &Place, throttle: &Throttle) -> Result<Limit, ApplyError> {
+        let (identity, name) = self.identity(
+            field,
+            place,
+            throttle.name.as_deref().unwrap_or("throttle"),
+            throttle.unit.as_deref(),
+        )?;
+        let rate: Rate =
+            throttle.rate.parse().map_err(|error| ApplyError::invalid(format!("{field}.rate"), error))?;
+        let burst = throttle.burst;
+        if burst == 0 {
+            return Err(ApplyError::invalid(
+                format!("{field}.burst"),
+                "0 admits nothing: at least 1 (a rate of \"0/s\" admits nothing)",
+            ));
+        }
+        let max_delay = match &throttle.mode {
+            None => 0,
+            Some(mode) => parse_duration(&mode.delay)
+                .map_err(|error| ApplyError::invalid(format!("{field}.mode.delay"), error))?
+                .get(),
+        };
+        if !rate.is_zero() {
+            // Below 2^64 * 2^62.
+            let fill = (u128::from(burst) * u128::from(rate.nanos())).div_ceil(rate.tokens().into());
+            if fill + u128::from(max_delay) > MAX_FILL.into() {
+                let room = u128::from(MAX_FILL.saturating_sub(max_delay));
+                let most = room * u128::from(rate.tokens()) / u128::from(rate.nanos());
+                let problem = format!(
+                    "{burst} takes more than 180 days to refill at {rate}, maximal delay included: at most {most} here"
+                );
+                return Err(ApplyError::invalid(format!("{field}.burst"), problem));
+            }
+        }
+        let unit = identity.unit.clone();
+        let (id, timeline) = self.directory.throttle(identity, rate, burst, self.now);
+        Ok(Limit { id, name, unit, kind: Kind::Throttle { timeline, max_delay } })
+    }
+
+    fn quota(&mut self, field: &str, place: &Place, quota: &Quota) -> Result<Limit, ApplyError> {
+        let (identity, name) =
+            self.identity(field, place, quota.name.as_deref().unwrap_or(&quota.per), quota.unit.as_deref())?;
+        let period = Period::parse(&quota.per, quota.start).map_err(|error| {
+            let part = if matches!(error, crate::error::PeriodError::Start { .. }) { "start" } else { "per" };
+            ApplyError::invalid(format!("{field}.{part}"), error)
+        })?;
+        let zone = match &quota.zone {
+            None => TimeZone::UTC,
+            Some(name) => zone(name).map_err(|error| ApplyError::invalid(format!("{field}.zone"), error))?,
+        };
+        if !period.is_calendar() && quota.zone.as_deref().is_some_and(|zone| zone != "UTC") {
+            let problem =
+                format!("{:?} is aligned to UTC: only day, week and month follow a zone", quota.per);
+            return Err(ApplyError::invalid(format!("{field}.zone"), problem));
+        }
+        if i64::try_from(quota.limit).is_err() {
+            return Err(ApplyError::invalid(
+                format!("{field}.limit"),
+                format!("{} is too large: at most {}", quota.limit, i64::MAX),
+            ));
+        }
+        if quota.initial_debit > quota.limit {
+            let problem = format!("{} is more than the limit: at most {}", quota.initial_debit, quota.limit);
+            return Err(ApplyError::invalid(format!("{field}.initial_debit"), problem));
+        }
+        for (index, &alert) in quota.alerts.iter().flatten().enumerate() {
+            let repeated = quota.alerts.iter().flatten().take(index).any(|&other| other == alert);
+            if !(1..=100).contains(&alert) || repeated {
+                let problem = format!("{alert} is not a threshold: different percentages from 1 to 100");
+                return Err(ApplyError::invalid(format!("{field}.alerts[{index}]"), problem));
+            }
+        }
+        let unit = identity.unit.clone();
+        let (id, schedule) = self.directory.quota(identity, Windows::new(period, zone), self.now);
+        let quota = quota::Quota { limit: quota.limit, initial_debit: quota.initial_debit };
+        Ok(Limit { id, name, unit, kind: Kind::Quota { quota, schedule } })
+    }
+}

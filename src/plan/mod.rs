@@ -1,0 +1,15 @@
+//! Usage plans: their definition, its validation, and the compiled form that decisions use.
+
+mod compile;
+mod directory;
+#[cfg(feature = "plan-file")]
+mod file;
+mod names;
+mod route;
+mod spec;
+
+pub(crate) use compile::{CompiledPlan, Kind, Limit};
+pub(crate) use directory::Directory;
+pub(crate) use names::check_name;
+pub(crate) use spec::Secret;
+pub use spec::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};
