@@ -1,0 +1,205 @@
+//! The reference model of the semantics of a decision: naive, exact, and independent of the
+//! engine. It reads the same plan file and the same trace, and answers with the same objects, so
+//! that the two can be compared line by line.
+//!
+//! Everything is computed anew at each line, in exact fractions, from the definitions; calendar
+//! boundaries come from another time zone library than the engine's.
+
+mod config;
+mod decide;
+pub mod r#gen;
+mod quota;
+mod registry;
+mod route;
+mod text;
+mod throttle;
+mod window;
+
+pub use r#gen::{Scenario, scenario};
+
+use config::{Change, Plan, only, string};
+use decide::Request;
+use quota::QuotaState;
+use registry::Registry;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use text::{Fraction, Nanos};
+use throttle::Throttle;
+use window::Period;
+
+/// "State belongs to (subject or pool, plan, route pattern, limit name, kind, unit)": all of it
+/// but the owner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct LimitId {
+    plan: String,
+    place: Place,
+    name: String,
+    kind: Kind,
+    unit: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Plan,
+    Route(String),
+    Pool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Throttle,
+    Quota,
+}
+
+/// Whose a state is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Registered(String),
+    Anonymous(String),
+    Pool,
+}
+
+/// The model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    registry: Registry,
+    default_plan: Option<String>,
+    /// Every throttle ever configured, removed ones included: they keep their refill.
+    throttles: BTreeMap<LimitId, Throttle>,
+    /// The last known period of every quota ever configured, and the instant of its last change.
+    periods: BTreeMap<LimitId, (Period, Nanos)>,
+    /// S of every bucket ever debited.
+    buckets: BTreeMap<(Owner, LimitId), Fraction>,
+    /// Every quota ever debited.
+    quotas: BTreeMap<(Owner, LimitId), QuotaState>,
+    /// Lines read so far.
+    lines: u64,
+}
+
+impl Model {
+    /// A model of the plan file in its JSON form.
+    pub fn from_plan_json(text: &str) -> Result<Model, String> {
+        let file: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let fields = file.as_object().ok_or("the plan file is not a table")?;
+        only(fields, &["plans", "subjects"])?;
+        let change = Change::parse(fields.get("plans"), fields.get("subjects"))?;
+        let mut model = Model {
+            registry: Registry::default(),
+            default_plan: None,
+            throttles: BTreeMap::new(),
+            periods: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            quotas: BTreeMap::new(),
+            lines: 0,
+        };
+        model.commit(0, change).map_err(|(_, error)| error)?;
+        Ok(model)
+    }
+
+    /// "`--plan NAME` makes a key that is not registered an anonymous subject of that plan".
+    #[must_use]
+    pub fn with_default_plan(mut self, plan: &str) -> Model {
+        self.default_plan = Some(plan.to_owned());
+        self
+    }
+
+    /// Whether a plan of this name exists now.
+    pub fn has_plan(&self, name: &str) -> bool {
+        self.registry.plans.contains_key(name)
+    }
+
+    /// Decides one line of a trace.
+    pub fn step(&mut self, line: &Value) -> Value {
+        self.lines += 1;
+        match self.line(line) {
+            Ok(answer) => answer,
+            Err(error) => json!({"error": error, "line": self.lines}),
+        }
+    }
+
+    /// The answer to a line that is not JSON at all.
+    pub fn unreadable(&mut self, error: &str) -> Value {
+        self.lines += 1;
+        json!({"error": error, "line": self.lines})
+    }
+
+    fn line(&mut self, line: &Value) -> Result<Value, String> {
+        let fields = line.as_object().ok_or("a line is not an object")?;
+        let at = text::instant(fields.get("at").ok_or("no instant")?)?;
+        let op = fields.get("op").map_or(Ok("check"), |v| string(v, "op"))?;
+        match op {
+            "check" | "peek" => {
+                only(fields, &["at", "op", "key", "stage", "route", "cost", "id"])?;
+                let request = Request::parse(fields)?;
+                Ok(self.decide(at, &request, op == "check"))
+            }
+            "apply" => {
+                only(fields, &["at", "op", "plans", "subjects"])?;
+                Ok(self.apply(at, fields))
+            }
+            "enable" | "disable" | "expire" | "revoke" => {
+                only(fields, &["at", "op", "key_id"])?;
+                let id = string(fields.get("key_id").ok_or("no key_id")?, "key_id")?;
+                self.registry.key_op(op, id, at)?;
+                Ok(json!({"status": "ok"}))
+            }
+            other => Err(format!("op {other:?} is not known, or not supported yet")),
+        }
+    }
+
+    fn apply(&mut self, at: Nanos, fields: &Map<String, Value>) -> Value {
+        let change = Change::parse(fields.get("plans"), fields.get("subjects"));
+        let done = change.map_err(|error| ("invalid", error)).and_then(|change| self.commit(at, change));
+        match done {
+            Ok(()) => json!({"status": "ok"}),
+            Err((status, error)) => json!({"status": status, "error": error}),
+        }
+    }
+
+    /// "nothing is changed unless `ok`"
+    fn commit(&mut self, at: Nanos, change: Change) -> Result<(), (&'static str, String)> {
+        let named: Vec<String> = change.plans.keys().cloned().collect();
+        self.registry = self.registry.changed(change)?;
+        for name in named {
+            if let Some(plan) = self.registry.plans.get(&name).cloned() {
+                self.configure(at, &name, &plan);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the limits of a plan: of those known already, what differs changes at `at`.
+    fn configure(&mut self, at: Nanos, name: &str, plan: &Plan) {
+        for (id, spec) in decide::limits_of(name, plan) {
+            match &spec.kind {
+                config::KindSpec::Throttle { rate, burst, .. } => {
+                    let Some(throttle) = self.throttles.get_mut(&id) else {
+                        self.throttles.insert(id, Throttle::new(rate.clone(), *burst));
+                        continue;
+                    };
+                    if let Some(changed) = throttle.change(at, rate.clone(), *burst) {
+                        for ((_, of), full_at) in &mut self.buckets {
+                            if *of == id {
+                                *full_at = throttle.forgive(full_at, changed);
+                            }
+                        }
+                    }
+                }
+                config::KindSpec::Quota { period, .. } => {
+                    let known = self.periods.entry(id.clone());
+                    let (old, changed) = known.or_insert_with(|| (period.clone(), 0));
+                    if old == period {
+                        continue;
+                    }
+                    *changed = at.max(*changed);
+                    for ((_, of), state) in &mut self.quotas {
+                        if *of == id {
+                            *state = quota::change_period(old, period, state, *changed);
+                        }
+                    }
+                    *old = period.clone();
+                }
+            }
+        }
+    }
+}

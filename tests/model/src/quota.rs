@@ -1,0 +1,155 @@
+//! Quota(limit, period, start, zone).
+
+use crate::text::Nanos;
+use crate::window::{Period, Window};
+
+/// A quota as configured.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    /// What a window holds.
+    pub limit: u64,
+    /// What the window of the first debit holds less.
+    pub initial_debit: u64,
+    /// When windows begin.
+    pub period: Period,
+}
+
+/// What is kept of a quota once it has been debited; nothing is kept before.
+#[derive(Clone, Debug)]
+pub struct QuotaState {
+    /// The start of the newest window that was debited: "A quota counts in the newest window that
+    /// it has debited."
+    pub start: Nanos,
+    /// "`used` counts admitted cost in the window".
+    pub used: i128,
+    /// What the window's allowance is more (or less) than the limit.
+    pub adjust: i128,
+}
+
+/// A quota as it stands at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The window that counts: that of the instant, or the newest debited if that is later.
+    pub window: Window,
+    /// Used in it.
+    pub used: i128,
+    /// The difference between its allowance and the limit.
+    pub adjust: i128,
+    /// The limit and the difference, at least 0.
+    pub allowance: i128,
+}
+
+impl Quota {
+    /// How the quota stands at `now`.
+    pub fn standing(&self, state: Option<&QuotaState>, now: Nanos) -> Standing {
+        let window = self.period.window(now);
+        let (window, used, adjust) = match state {
+            // "until that debit every window is judged and reported as if it were that one"
+            None => (window, 0, -i128::from(self.initial_debit)),
+            Some(state) if state.start >= window.start => {
+                (self.period.window(state.start), state.used, state.adjust)
+            }
+            Some(_) => (window, 0, 0),
+        };
+        let allowance = (i128::from(self.limit) + adjust).max(0);
+        Standing { window, used, adjust, allowance }
+    }
+
+    /// "Admitted iff `used + c <= allowance`".
+    pub fn admits(&self, state: Option<&QuotaState>, now: Nanos, cost: u64) -> bool {
+        let standing = self.standing(state, now);
+        standing.used + i128::from(cost) <= standing.allowance
+    }
+
+    /// "could not hold the cost even when full (`c > max(limit, allowance)`)".
+    pub fn exceeded_by(&self, state: Option<&QuotaState>, now: Nanos, cost: u64) -> bool {
+        let standing = self.standing(state, now);
+        i128::from(cost) > standing.allowance.max(i128::from(self.limit))
+    }
+
+    /// The wait for a refused `cost`; none if no wait helps.
+    pub fn wait(&self, state: Option<&QuotaState>, now: Nanos, cost: u64) -> Option<Nanos> {
+        // The next window holds `limit` if this quota has been debited before; until then every
+        // window is like this one, which refuses.
+        if state.is_none() || cost > self.limit {
+            return None;
+        }
+        self.reset(state, now)
+    }
+
+    /// "`reset_ns` until its window ends, null for `forever`".
+    pub fn reset(&self, state: Option<&QuotaState>, now: Nanos) -> Option<Nanos> {
+        self.standing(state, now).window.end.map(|end| end - now)
+    }
+
+    /// "`remaining = max(0, allowance - used)`".
+    pub fn remaining(&self, state: Option<&QuotaState>, now: Nanos) -> i128 {
+        let standing = self.standing(state, now);
+        (standing.allowance - standing.used).max(0)
+    }
+
+    /// The state after a debit.
+    pub fn debit(&self, state: Option<&QuotaState>, now: Nanos, cost: u64) -> QuotaState {
+        let standing = self.standing(state, now);
+        QuotaState {
+            start: standing.window.start,
+            used: standing.used + i128::from(cost),
+            adjust: standing.adjust,
+        }
+    }
+}
+
+/// The state after a change of period at `at`: "without a log [...] the old `used` stays until the
+/// new window ends". A window that is over by then leaves nothing but that there was a debit.
+pub fn change_period(old: &Period, new: &Period, state: &QuotaState, at: Nanos) -> QuotaState {
+    let open = old.window(state.start).end.is_none_or(|end| end > at);
+    if open {
+        let start = new.window(at.max(state.start)).start;
+        QuotaState { start, ..state.clone() }
+    } else {
+        let start = new.window(at).start;
+        QuotaState { start, used: 0, adjust: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Nanos = 1_000_000_000;
+
+    fn quota(limit: u64, initial_debit: u64, seconds: u64) -> Quota {
+        let period = Period::Fixed(seconds * 1_000_000_000);
+        Quota { limit, initial_debit, period }
+    }
+
+    #[test]
+    fn the_first_window_is_smaller() {
+        let quota = quota(10, 4, 60);
+        assert_eq!(quota.remaining(None, 0), 6);
+        assert_eq!(quota.remaining(None, 500 * S), 6);
+        assert!(!quota.admits(None, 0, 7));
+        assert!(!quota.exceeded_by(None, 0, 7));
+        assert_eq!(quota.wait(None, 0, 7), None);
+        let state = quota.debit(None, 70 * S, 1);
+        assert_eq!(quota.remaining(Some(&state), 119 * S), 5);
+        assert_eq!(quota.wait(Some(&state), 119 * S, 7), Some(S));
+        assert_eq!(quota.remaining(Some(&state), 120 * S), 10);
+        // An earlier instant counts in the newest window.
+        assert_eq!(quota.remaining(Some(&state), 10 * S), 5);
+        assert_eq!(quota.reset(Some(&state), 10 * S), Some(110 * S));
+    }
+
+    #[test]
+    fn a_period_changed_mid_window() {
+        let (short, long) = (Period::Fixed(60_000_000_000), Period::Fixed(600_000_000_000));
+        let state = QuotaState { start: 60 * S, used: 3, adjust: -1 };
+        let kept = change_period(&short, &long, &state, 119 * S);
+        assert_eq!((kept.start, kept.used, kept.adjust), (0, 3, -1));
+        let over = change_period(&short, &long, &state, 1200 * S);
+        assert_eq!((over.start, over.used, over.adjust), (1200 * S, 0, 0));
+        // The state's window is later than the change.
+        let later = change_period(&long, &short, &QuotaState { start: 600 * S, ..state }, 5 * S);
+        assert_eq!((later.start, later.used), (600 * S, 3));
+    }
+}

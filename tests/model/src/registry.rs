@@ -1,0 +1,162 @@
+//! Plans, subjects and keys.
+
+use crate::config::{Change, KeyDigest, Plan, SubjectSpec};
+use crate::text::Nanos;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A key that is listed.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its public name.
+    pub id: String,
+    /// Its hash.
+    pub digest: KeyDigest,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// From when on it is expired.
+    pub expires: Option<Nanos>,
+}
+
+/// A registered subject.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// Names of its plans.
+    pub plans: Vec<String>,
+    /// Its listed keys.
+    pub keys: Vec<Key>,
+}
+
+/// Everything that `apply` replaces.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    /// Plans by name.
+    pub plans: BTreeMap<String, Plan>,
+    /// Subjects by name.
+    pub subjects: BTreeMap<String, Subject>,
+    /// "Revoked is final": of a digest, listed or not.
+    revoked: BTreeSet<KeyDigest>,
+}
+
+impl Registry {
+    /// The registry after a change, or why there is none.
+    pub fn changed(&self, change: Change) -> Result<Registry, (&'static str, String)> {
+        let mut next = self.clone();
+        for (name, plan) in change.plans {
+            match plan {
+                Some(plan) => next.plans.insert(name, plan),
+                None => next.plans.remove(&name),
+            };
+        }
+        for (name, spec) in change.subjects {
+            match spec {
+                Some(spec) => {
+                    let subject = listed(self.subjects.get(&name), spec);
+                    next.subjects.insert(name, subject)
+                }
+                None => next.subjects.remove(&name),
+            };
+        }
+        next.valid().map_err(|error| ("invalid", error))?;
+        next.free_of_conflict().map_err(|error| ("conflict", error))?;
+        Ok(next)
+    }
+
+    fn valid(&self) -> Result<(), String> {
+        for (name, subject) in &self.subjects {
+            for plan in &subject.plans {
+                if !self.plans.contains_key(plan) {
+                    return Err(format!("subject {name:?} is on plan {plan:?}, which is unknown"));
+                }
+            }
+            for (i, key) in subject.keys.iter().enumerate() {
+                let twice = |other: &Key| other.id == key.id || other.digest == key.digest;
+                if subject.keys[..i].iter().any(twice) {
+                    return Err(format!("subject {name:?} lists key {:?} twice", key.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn free_of_conflict(&self) -> Result<(), String> {
+        for (name, subject) in &self.subjects {
+            for (i, a) in subject.plans.iter().enumerate() {
+                for b in &subject.plans[..i] {
+                    if self.plans[a].overlaps(&self.plans[b]) {
+                        return Err(format!("subject {name:?}: {a:?} and {b:?} cover one stage"));
+                    }
+                }
+            }
+        }
+        let mut ids = BTreeMap::new();
+        let mut digests = BTreeMap::new();
+        for (name, subject) in &self.subjects {
+            for key in &subject.keys {
+                let id_owner = *ids.entry(&key.id).or_insert(name);
+                let digest_owner = *digests.entry(key.digest).or_insert(name);
+                if id_owner != name || digest_owner != name {
+                    return Err(format!("key {:?} has two subjects", key.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The subject that has a key, and the key.
+    pub fn key(&self, digest: &KeyDigest) -> Option<(&str, &Subject, &Key)> {
+        self.subjects.iter().find_map(|(name, subject)| {
+            let key = subject.keys.iter().find(|key| key.digest == *digest)?;
+            Some((name.as_str(), subject, key))
+        })
+    }
+
+    /// "in this order: [...] revoked, expired, disabled"
+    pub fn key_state(&self, key: &Key, now: Nanos) -> Option<&'static str> {
+        if self.revoked.contains(&key.digest) {
+            Some("key_revoked")
+        } else if key.expires.is_some_and(|expires| now >= expires) {
+            Some("key_expired")
+        } else if !key.enabled {
+            Some("key_disabled")
+        } else {
+            None
+        }
+    }
+
+    /// `enable`, `disable`, `expire`, `revoke`.
+    pub fn key_op(&mut self, op: &str, id: &str, at: Nanos) -> Result<(), String> {
+        let mut keys = self.subjects.values_mut().flat_map(|subject| &mut subject.keys);
+        let key = keys.find(|key| key.id == id).ok_or_else(|| format!("unknown key id {id:?}"))?;
+        match op {
+            "enable" => key.enabled = true,
+            "disable" => key.enabled = false,
+            "expire" => key.expires = Some(key.expires.map_or(at, |expires| expires.min(at))),
+            _ => {
+                self.revoked.insert(key.digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A subject as it is listed now, given what was known of it.
+fn listed(old: Option<&Subject>, spec: SubjectSpec) -> Subject {
+    let known = old.map_or(&[][..], |subject| &subject.keys[..]);
+    let keys = match spec.keys {
+        // "a subject without `keys` keeps its keys"
+        None => known.to_vec(),
+        Some(keys) => keys
+            .into_iter()
+            .map(|key| {
+                let before = known.iter().find(|k| k.digest == key.digest);
+                Key {
+                    id: key.id,
+                    digest: key.digest,
+                    enabled: key.enabled.or(before.map(|k| k.enabled)).unwrap_or(true),
+                    expires: key.expires.or(before.and_then(|k| k.expires)),
+                }
+            })
+            .collect(),
+    };
+    Subject { plans: spec.plans, keys }
+}

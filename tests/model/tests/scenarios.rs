@@ -1,0 +1,150 @@
+//! The random scenarios themselves: they are decided without a panic, they reach what they are
+//! meant to reach, and what holds of every trace holds in them.
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tollgate_model::{Model, Scenario, scenario};
+
+fn draw(count: usize) -> Vec<Scenario> {
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let strategy = scenario();
+    (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
+}
+
+fn model(scenario: &Scenario) -> Model {
+    let model = Model::from_plan_json(&scenario.plans.to_string()).unwrap();
+    match &scenario.default_plan {
+        Some(plan) => model.with_default_plan(plan),
+        None => model,
+    }
+}
+
+fn is_check(line: &Value) -> bool {
+    line.is_object() && line.get("op").is_none_or(|op| op == "check")
+}
+
+#[test]
+fn everything_is_reached() {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for scenario in draw(600) {
+        let mut model = model(&scenario);
+        for line in &scenario.trace {
+            let answer = model.step(line);
+            let kind = if answer.get("line").is_some() { "error" } else { "" };
+            let field = |name| answer.get(name).and_then(Value::as_str).unwrap_or(kind).to_owned();
+            *seen.entry(field("verdict") + &field("status")).or_default() += 1;
+            if answer.get("would_deny").is_some_and(|deny| deny == true) {
+                *seen.entry("would_deny".to_owned()).or_default() += 1;
+            }
+        }
+    }
+    println!("{seen:#?}");
+    for wanted in [
+        "ok",
+        "delayed",
+        "throttled",
+        "quota_exceeded",
+        "cost_exceeds_limit",
+        "key_missing",
+        "key_unknown",
+        "key_disabled",
+        "key_expired",
+        "key_revoked",
+        "no_plan_for_stage",
+        "conflict",
+        "invalid",
+        "would_deny",
+    ] {
+        assert!(seen.get(wanted).is_some_and(|count| *count >= 20), "{wanted}: {seen:#?}");
+    }
+}
+
+/// "`retry_after` = the smallest integer `d >= 0` ns such that the same request would be admitted
+/// at `now + d` if nothing else happened." And: refusals and peeks "leave no trace at all".
+#[test]
+fn retry_after_is_the_first_instant_that_admits() {
+    for scenario in draw(150) {
+        let mut model = model(&scenario);
+        for line in &scenario.trace {
+            let answer = model.clone().step(line);
+            let at = line.get("at").and_then(Value::as_u64);
+            if is_check(line)
+                && let Some(at) = at
+                && let Some(wait) = answer["retry_after_ns"].as_u64()
+                && wait > 0
+                && answer.get("would_deny").is_none()
+            {
+                for (instant, admitted) in [(at + wait, true), (at + wait - 1, false)] {
+                    let mut later = line.clone();
+                    later["at"] = instant.into();
+                    let key_ok = |verdict: &str| !verdict.starts_with("key_");
+                    let verdict = model.clone().step(&later)["verdict"].as_str().unwrap().to_owned();
+                    let passes = verdict == "ok" || verdict == "delayed";
+                    assert!(!key_ok(&verdict) || passes == admitted, "{line} {answer} {verdict}");
+                }
+            }
+            let real = model.step(line);
+            assert_eq!(real, answer);
+        }
+    }
+}
+
+/// Refused requests and peeks can be left out without any later answer changing.
+#[test]
+fn refusals_leave_no_trace() {
+    for scenario in draw(150) {
+        let (mut full, mut short) = (model(&scenario), model(&scenario));
+        for line in &scenario.trace {
+            let answer = full.step(line);
+            let admitted = matches!(answer["verdict"].as_str(), Some("ok" | "delayed"))
+                && answer.get("would_deny").is_none_or(|deny| deny == false);
+            let request = is_check(line) || line.get("op").is_some_and(|op| op == "peek");
+            if !request || (is_check(line) && admitted) {
+                let mut other = short.step(line);
+                if let Some(number) = answer.get("line") {
+                    other["line"] = number.clone();
+                }
+                assert_eq!(other, answer, "{line}");
+            }
+        }
+    }
+}
+
+/// "reset_ns": at that instant a throttle that was left alone is full, one nanosecond before it
+/// is not.
+#[test]
+fn reset_is_the_first_instant_that_is_full() {
+    for scenario in draw(100) {
+        let mut model = model(&scenario);
+        for line in &scenario.trace {
+            let answer = model.step(line);
+            let (Some(at), true) = (line.get("at").and_then(Value::as_u64), is_check(line)) else {
+                continue;
+            };
+            for (i, limit) in answer["limits"].as_array().into_iter().flatten().enumerate() {
+                let Some(reset) = limit["reset_ns"].as_u64().filter(|ns| *ns > 0) else {
+                    continue;
+                };
+                if limit["kind"] != "throttle" {
+                    continue;
+                }
+                for (instant, full) in [(at + reset, true), (at + reset - 1, false)] {
+                    let mut later = line.clone();
+                    later["at"] = instant.into();
+                    later["op"] = "peek".into();
+                    let then = model.clone().step(&later);
+                    if let Some(then) = then["limits"].get(i) {
+                        assert_eq!(then["reset_ns"] == 0, full, "{line} {limit} {then}");
+                        let all = then["remaining"] == then["limit"];
+                        assert_eq!(all, full, "{line} {limit} {then}");
+                    }
+                }
+            }
+        }
+    }
+}
