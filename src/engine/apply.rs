@@ -6,10 +6,14 @@ use std::sync::Arc;
 use super::world::{OwnerKind, Owners, Subject, World};
 use crate::error::ApplyError;
 use crate::key::{Digest, Method, Peppers, Record};
-use crate::plan::{Changes, CompiledPlan, Key, Secret, Subject as SubjectSpec, check_name};
+use crate::plan::{
+    Changes, CompiledPlan, Key, Plan as PlanSpec, Secret, Subject as SubjectSpec, check_name, shown,
+};
 
 impl World {
     /// This world with `changes`, whose rates take effect at `now`.
+    ///
+    /// Everything that is wrong in itself is found before anything that collides with another.
     pub(super) fn changed(
         &self,
         changes: &Changes,
@@ -18,81 +22,95 @@ impl World {
         owners: &Owners,
     ) -> Result<World, ApplyError> {
         let mut world = self.clone();
-        for (name, plan) in &changes.plans {
-            let compiled = match plan {
-                Some(plan) => Some(Arc::new(CompiledPlan::new(name, plan, &mut world.directory, now)?)),
-                None => None,
-            };
-            if compiled.is_none() && world.directory.plan_known(name).is_none() {
-                continue;
-            }
-            let number = world.directory.plan_number(name) as usize;
-            if world.plans.len() <= number {
-                world.plans.resize(number + 1, None);
-            }
-            world.plans[number] = compiled;
-        }
-        world.change_subjects(&changes.subjects, owners)?;
-        world.change_keys(&changes.subjects, self, peppers)?;
-        if !changes.plans.is_empty() {
-            for subject in world.subjects.values() {
-                world.check_plans(subject)?;
-            }
-        }
+        world.change_plans(&changes.plans, now)?;
+        let listed = world.change_subjects(&changes.subjects, owners, peppers)?;
+        let affected =
+            |subject: &Subject| !changes.plans.is_empty() || changes.subjects.contains_key(&*subject.name);
+        let subjects = || world.subjects.values().filter(|subject| affected(subject));
+        subjects().try_for_each(|subject| world.check_plans_in_place(subject))?;
+        subjects().try_for_each(|subject| world.check_one_plan_per_stage(subject))?;
+        world.change_keys(listed, self)?;
         Ok(world)
     }
 
+    fn change_plans(
+        &mut self,
+        changes: &BTreeMap<String, Option<PlanSpec>>,
+        now: u64,
+    ) -> Result<(), ApplyError> {
+        for (name, plan) in changes {
+            let compiled = match plan {
+                Some(plan) => Some(Arc::new(CompiledPlan::new(name, plan, &mut self.directory, now)?)),
+                None if self.directory.plan_known(name).is_some() => None,
+                None => continue,
+            };
+            let number = self.directory.plan_number(name) as usize;
+            if self.plans.len() <= number {
+                self.plans.resize(number + 1, None);
+            }
+            self.plans[number] = compiled;
+        }
+        Ok(())
+    }
+
+    /// Puts subjects in place, with the keys that they had, and reads the keys that they are to have:
+    /// `None` for a subject that keeps its keys or goes.
     fn change_subjects(
         &mut self,
         changes: &BTreeMap<String, Option<SubjectSpec>>,
         owners: &Owners,
-    ) -> Result<(), ApplyError> {
+        peppers: &Peppers,
+    ) -> Result<Vec<(Arc<str>, Option<Vec<ListedKey>>)>, ApplyError> {
+        let mut listed = Vec::with_capacity(changes.len());
         for (name, spec) in changes {
             let Some(spec) = spec else {
                 self.subjects.remove_mut(name.as_str());
+                listed.push((name.as_str().into(), None));
                 continue;
             };
-            let field = format!("subjects.{name}");
+            let field = format!("subjects.{}", shown(name));
             check_name(&field, name)?;
             let mut plans = Vec::with_capacity(spec.plans.len());
             for (index, plan) in spec.plans.iter().enumerate() {
                 let field = format!("{field}.plans[{index}]");
                 let number = self.directory.plan_known(plan).filter(|&number| self.plan(number).is_some());
                 let Some(number) = number else {
-                    return Err(ApplyError::invalid(
-                        field,
-                        format!("there is no plan {plan:?}: define it under `plans`"),
-                    ));
+                    let problem = format!("there is no plan {plan:?}: define it under `plans`");
+                    return Err(ApplyError::invalid(field, problem));
                 };
                 if plans.contains(&number) {
                     return Err(ApplyError::invalid(field, format!("{plan:?} stands twice")));
                 }
                 plans.push(number);
             }
-            // The keys are settled by `change_keys`.
-            let keys = self.subjects.get(name.as_str()).map_or_else(Vec::new, |known| known.keys.clone());
+            let keys = spec.keys.as_ref().map(|keys| read_keys(&field, keys, peppers)).transpose()?;
+            let known = self.subjects.get(name.as_str()).map_or_else(Vec::new, |known| known.keys.clone());
             let name: Arc<str> = name.as_str().into();
             let owner = owners.owner(OwnerKind::Subject, name.as_bytes());
-            let subject = Arc::new(Subject { name: name.clone(), owner, plans, keys });
-            self.check_plans(&subject)?;
-            self.subjects.insert_mut(name, subject);
+            let subject = Subject { name: name.clone(), owner, plans, keys: known };
+            self.subjects.insert_mut(name.clone(), Arc::new(subject));
+            listed.push((name, keys));
         }
-        Ok(())
+        Ok(listed)
     }
 
-    /// At most one plan per stage, and every plan in place.
-    fn check_plans(&self, subject: &Subject) -> Result<(), ApplyError> {
-        let field = || format!("subjects.{}.plans", subject.name);
-        let mut plans: Vec<&CompiledPlan> = Vec::with_capacity(subject.plans.len());
-        for &number in &subject.plans {
-            let Some(plan) = self.plan(number) else {
-                let name = self.directory.plan_name(number);
+    fn check_plans_in_place(&self, subject: &Subject) -> Result<(), ApplyError> {
+        match subject.plans.iter().find(|&&number| self.plan(number).is_none()) {
+            None => Ok(()),
+            Some(&number) => {
                 let problem = format!(
-                    "still names plan {name:?}, which would be removed: take the subject off it first"
+                    "still names plan {:?}, which would be removed: take the subject off it first",
+                    self.directory.plan_name(number)
                 );
-                return Err(ApplyError::invalid(field(), problem));
-            };
-            for other in &plans {
+                Err(ApplyError::invalid(format!("subjects.{}.plans", shown(&subject.name)), problem))
+            }
+        }
+    }
+
+    fn check_one_plan_per_stage(&self, subject: &Subject) -> Result<(), ApplyError> {
+        let plans: Vec<_> = subject.plans.iter().filter_map(|&number| self.plan(number)).collect();
+        for (index, plan) in plans.iter().enumerate() {
+            for other in &plans[..index] {
                 if let Some(stage) = plan.shares_stage(other) {
                     let stage =
                         if stage.is_empty() { "every stage".into() } else { format!("stage {stage:?}") };
@@ -100,10 +118,10 @@ impl World {
                         "plans {:?} and {:?} both cover {stage}: at most one plan per stage",
                         other.name, plan.name
                     );
-                    return Err(ApplyError::conflict(field(), problem));
+                    let field = format!("subjects.{}.plans", shown(&subject.name));
+                    return Err(ApplyError::conflict(field, problem));
                 }
             }
-            plans.push(plan);
         }
         Ok(())
     }
@@ -111,23 +129,22 @@ impl World {
     /// `before` is the world as it was, which knows the states of keys that are listed again.
     fn change_keys(
         &mut self,
-        changes: &BTreeMap<String, Option<SubjectSpec>>,
+        listed: Vec<(Arc<str>, Option<Vec<ListedKey>>)>,
         before: &World,
-        peppers: &Peppers,
     ) -> Result<(), ApplyError> {
         // First everything that goes, so that a key can move from one subject to another.
-        for (name, spec) in changes {
-            let listed_anew = spec.as_ref().is_none_or(|spec| spec.keys.is_some());
-            if let (true, Some(known)) = (listed_anew, before.subjects.get(name.as_str())) {
+        for (name, keys) in &listed {
+            let goes = keys.is_some() || !self.subjects.contains_key(name);
+            if let (true, Some(known)) = (goes, before.subjects.get(name)) {
                 known.keys.iter().for_each(|digest| self.keys.remove(digest));
             }
         }
-        for (name, spec) in changes {
-            let (Some(spec), Some(subject)) = (spec, self.subjects.get(name.as_str()).cloned()) else {
+        for (name, keys) in listed {
+            let Some(subject) = self.subjects.get(&name).cloned() else {
                 continue;
             };
-            match &spec.keys {
-                Some(keys) => self.list_keys(&subject, keys, before, peppers)?,
+            match keys {
+                Some(keys) => self.list_keys(&subject, keys, before)?,
                 None => {
                     for digest in &subject.keys {
                         if let Some(known) = self.keys.by_digest(digest) {
@@ -143,63 +160,74 @@ impl World {
 
     fn list_keys(
         &mut self,
-        subject: &Arc<Subject>,
-        keys: &[Key],
+        subject: &Subject,
+        keys: Vec<ListedKey>,
         before: &World,
-        peppers: &Peppers,
     ) -> Result<(), ApplyError> {
-        let mut digests = Vec::with_capacity(keys.len());
-        let mut ids = HashSet::new();
-        let mut seen = HashSet::new();
-        for (index, key) in keys.iter().enumerate() {
-            let field = format!("subjects.{}.keys[{index}]", subject.name);
-            check_name(&format!("{field}.id"), &key.id)?;
-            let digest = digest(&field, key, peppers)?;
-            if !ids.insert(key.id.as_str()) {
-                return Err(ApplyError::invalid(format!("{field}.id"), format!("{:?} stands twice", key.id)));
-            }
-            if !seen.insert(digest) {
-                return Err(ApplyError::invalid(field, "the same key stands twice"));
-            }
-            if let Some(other) = self.keys.by_id(&key.id) {
-                let problem = format!("{:?} is the id of a key of subject {:?}", key.id, other.subject.name);
-                return Err(ApplyError::conflict(format!("{field}.id"), problem));
-            }
-            if let Some(other) = self.keys.by_digest(&digest) {
-                let problem = format!(
-                    "the key is that of subject {:?}, with the id {:?}",
-                    other.subject.name, other.id
-                );
-                return Err(ApplyError::conflict(field, problem));
-            }
-            digests.push(digest);
-        }
+        let digests = keys.iter().map(|key| key.digest).collect();
         let subject = Arc::new(Subject {
             name: subject.name.clone(),
             owner: subject.owner,
             plans: subject.plans.clone(),
-            keys: digests.clone(),
+            keys: digests,
         });
         self.subjects.insert_mut(subject.name.clone(), subject.clone());
-        for (index, (key, digest)) in keys.iter().zip(digests).enumerate() {
-            let known = before.keys.by_digest(&digest).filter(|known| known.subject.name == subject.name);
-            let expires = match &key.expires {
-                Some(text) => {
-                    Some(instant(&format!("subjects.{}.keys[{index}].expires", subject.name), text)?)
-                }
-                None => known.and_then(|known| known.expires),
-            };
+        for (index, key) in keys.into_iter().enumerate() {
+            let field = || format!("subjects.{}.keys[{index}]", shown(&subject.name));
+            if let Some(other) = self.keys.by_id(&key.id) {
+                let problem = format!("{:?} is the id of a key of subject {:?}", key.id, other.subject.name);
+                return Err(ApplyError::conflict(format!("{}.id", field()), problem));
+            }
+            if let Some(other) = self.keys.by_digest(&key.digest) {
+                let problem = format!(
+                    "the key is that of subject {:?}, with the id {:?}",
+                    other.subject.name, other.id
+                );
+                return Err(ApplyError::conflict(field(), problem));
+            }
+            let known = before.keys.by_digest(&key.digest).filter(|known| known.subject.name == subject.name);
             self.keys.put(Record {
-                id: key.id.as_str().into(),
-                digest,
+                id: key.id,
+                digest: key.digest,
                 subject: subject.clone(),
-                revoked: self.keys.was_revoked(&digest),
+                revoked: self.keys.was_revoked(&key.digest),
                 enabled: key.enabled.unwrap_or_else(|| known.is_none_or(|known| known.enabled)),
-                expires,
+                expires: key.expires.or_else(|| known.and_then(|known| known.expires)),
             });
         }
         Ok(())
     }
+}
+
+/// A key as a subject lists it, read.
+struct ListedKey {
+    id: Arc<str>,
+    digest: Digest,
+    enabled: Option<bool>,
+    expires: Option<u64>,
+}
+
+fn read_keys(field: &str, keys: &[Key], peppers: &Peppers) -> Result<Vec<ListedKey>, ApplyError> {
+    let mut ids = HashSet::new();
+    let mut digests = HashSet::new();
+    let mut listed = Vec::with_capacity(keys.len());
+    for (index, key) in keys.iter().enumerate() {
+        let field = format!("{field}.keys[{index}]");
+        check_name(&format!("{field}.id"), &key.id)?;
+        let digest = digest(&field, key, peppers)?;
+        if !ids.insert(key.id.as_str()) {
+            return Err(ApplyError::invalid(format!("{field}.id"), format!("{:?} stands twice", key.id)));
+        }
+        if !digests.insert(digest) {
+            return Err(ApplyError::invalid(field, "the same key stands twice"));
+        }
+        let expires = match &key.expires {
+            Some(text) => Some(instant(&format!("{field}.expires"), text)?),
+            None => None,
+        };
+        listed.push(ListedKey { id: key.id.as_str().into(), digest, enabled: key.enabled, expires });
+    }
+    Ok(listed)
 }
 
 fn digest(field: &str, key: &Key, peppers: &Peppers) -> Result<Digest, ApplyError> {

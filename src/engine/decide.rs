@@ -11,7 +11,7 @@ use super::{Engine, Mode, state};
 use crate::algo::gcra::Bucket;
 use crate::algo::quota::Open;
 use crate::algo::{Standing, Wait};
-use crate::key::MAX_KEY;
+use crate::key::{Found, MAX_KEY};
 use crate::plan::{CompiledPlan, Kind, Limit};
 use crate::store::{CellKey, Words};
 use crate::time::Nanos;
@@ -220,19 +220,20 @@ impl Engine {
         if key.len() > MAX_KEY {
             return Err(Verdict::KeyUnknown);
         }
-        let record = match request.identity {
-            Identity::Anonymous(_) => None,
+        let found = match request.identity {
+            Identity::Anonymous(_) => Found::Unknown,
             _ => world.keys.find(&self.peppers, key),
         };
-        let Some(record) = record else {
-            let (Identity::Anonymous(plan) | Identity::RegisteredOrAnonymous(plan)) = request.identity else {
-                return Err(Verdict::KeyUnknown);
-            };
-            let plan = world
-                .plan_named(plan)
-                .filter(|plan| plan.covers(request.stage))
-                .ok_or(Verdict::NoPlanForStage)?;
-            return Ok((self.owners.owner(OwnerKind::Anonymous, key), plan, None));
+        let record = match (found, request.identity) {
+            (Found::Registered(record), _) => record,
+            (_, Identity::Registered) => return Err(Verdict::KeyUnknown),
+            // What was revoked does not come in by another door.
+            (Found::Revoked, _) => return Err(Verdict::KeyRevoked),
+            (Found::Unknown, Identity::Anonymous(plan) | Identity::RegisteredOrAnonymous(plan)) => {
+                let plan = world.plan_named(plan).filter(|plan| plan.covers(request.stage));
+                let plan = plan.ok_or(Verdict::NoPlanForStage)?;
+                return Ok((self.owners.owner(OwnerKind::Anonymous, key), plan, None));
+            }
         };
         if record.revoked {
             return Err(Verdict::KeyRevoked);

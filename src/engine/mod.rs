@@ -226,22 +226,14 @@ impl Engine {
         self.change_key(key_id, |record| record.enabled = false)
     }
 
-    /// Lets a key expire now, if it has not already.
+    /// Ends a key's life: it is expired at every instant. Enabling it does not bring it back; a change
+    /// that lists it with a later `expires` does. (To let a key expire in the future, list it with
+    /// [`expires`](crate::Key::expires).)
     ///
     /// # Errors
     /// No registered key has this id.
     pub fn expire(&self, key_id: &str) -> Result<(), KeyError> {
-        self.expire_at(key_id, self.now())
-    }
-
-    /// Lets a key expire at `at`, if it would not earlier.
-    ///
-    /// # Errors
-    /// No registered key has this id.
-    pub fn expire_at(&self, key_id: &str, at: Nanos) -> Result<(), KeyError> {
-        self.change_key(key_id, |record| {
-            record.expires = Some(record.expires.map_or(at.get(), |expires| expires.min(at.get())));
-        })
+        self.change_key(key_id, |record| record.expires = Some(0))
     }
 
     /// Switches a key off for good.

@@ -53,7 +53,8 @@ impl<'a> Request<'a> {
         Request::by(subject.as_ref(), Identity::Anonymous(plan))
     }
 
-    /// Takes a key that is not registered for an anonymous subject of `plan`.
+    /// Takes a key that is not registered for an anonymous subject of `plan`; one that was revoked while it
+    /// was registered stays revoked.
     pub fn or_anonymous(mut self, plan: &'a str) -> Request<'a> {
         self.identity = Identity::RegisteredOrAnonymous(plan);
         self

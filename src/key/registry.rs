@@ -36,8 +36,16 @@ pub(crate) struct Registry<S> {
     by_id: HashTrieMapSync<Arc<str>, Digest, State>,
     /// Digests that were ever revoked, known or not.
     revoked: HashTrieSetSync<Digest, State>,
-    /// The methods of the digests known, with how many there are of each.
+    /// The methods of the digests known or revoked, with how many there are of each.
     methods: Vec<(Method, usize)>,
+}
+
+/// What a presented key is.
+pub(crate) enum Found<'r, S> {
+    Registered(&'r Record<S>),
+    /// Registered no longer, and revoked while it was.
+    Revoked,
+    Unknown,
 }
 
 impl<S> Clone for Registry<S> {
@@ -64,9 +72,19 @@ impl<S> Default for Registry<S> {
 }
 
 impl<S> Registry<S> {
-    /// The record of a presented key. One digest is computed per method in use.
-    pub(crate) fn find(&self, peppers: &Peppers, key: &[u8]) -> Option<&Arc<Record<S>>> {
-        self.methods.iter().find_map(|&(method, _)| self.by_digest.get(&peppers.digest(method, key)))
+    /// Looks up a presented key. One digest is computed per method in use.
+    pub(crate) fn find(&self, peppers: &Peppers, key: &[u8]) -> Found<'_, S> {
+        let mut found = Found::Unknown;
+        for &(method, _) in &self.methods {
+            let digest = peppers.digest(method, key);
+            if let Some(record) = self.by_digest.get(&digest) {
+                return Found::Registered(record);
+            }
+            if !self.revoked.is_empty() && self.revoked.contains(&digest) {
+                found = Found::Revoked;
+            }
+        }
+        found
     }
 
     pub(crate) fn by_digest(&self, digest: &Digest) -> Option<&Arc<Record<S>>> {
@@ -83,19 +101,18 @@ impl<S> Registry<S> {
 
     /// Puts `record` in the place of the one with its digest; id and digest belong to no other.
     pub(crate) fn put(&mut self, record: Record<S>) {
-        if record.revoked {
-            self.revoked.insert_mut(record.digest);
-        }
-        self.by_id.insert_mut(record.id.clone(), record.digest);
-        let method = record.digest.method;
-        let known = self.by_digest.contains_key(&record.digest);
-        self.by_digest.insert_mut(record.digest, Arc::new(record));
-        if !known {
-            match self.methods.iter_mut().find(|(other, _)| *other == method) {
+        let digest = record.digest;
+        if !self.by_digest.contains_key(&digest) && !self.was_revoked(&digest) {
+            match self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
                 Some((_, count)) => *count += 1,
-                None => self.methods.push((method, 1)),
+                None => self.methods.push((digest.method, 1)),
             }
         }
+        if record.revoked {
+            self.revoked.insert_mut(digest);
+        }
+        self.by_id.insert_mut(record.id.clone(), digest);
+        self.by_digest.insert_mut(digest, Arc::new(record));
     }
 
     /// Forgets a key; that it was revoked is remembered.
@@ -105,6 +122,9 @@ impl<S> Registry<S> {
         };
         self.by_digest.remove_mut(digest);
         self.by_id.remove_mut(&record.id);
+        if self.was_revoked(digest) {
+            return;
+        }
         if let Some((_, count)) = self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
             *count -= 1;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::directory::{Directory, Identity, Place};
-use super::names::check_name;
+use super::names::{check_name, shown};
 use super::route::{Pattern, RouteTable};
 use super::spec::{Concurrency, Limits, Plan, Quota, Throttle};
 use crate::algo::gcra::{MAX_FILL, Timeline};
@@ -150,12 +150,6 @@ impl CompiledPlan {
         compiled.pool = compiler.set(&format!("{field}.pool"), &Place::Pool, &plan.pool)?;
         Ok(compiled)
     }
-}
-
-/// A name as a step of a field path.
-pub(super) fn shown(name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if bare { name.into() } else { format!("{name:?}") }
 }
 
 struct Compiler<'a> {

@@ -10,6 +10,6 @@ mod spec;
 
 pub(crate) use compile::{CompiledPlan, Kind, Limit};
 pub(crate) use directory::Directory;
-pub(crate) use names::check_name;
+pub(crate) use names::{check_name, shown};
 pub(crate) use spec::Secret;
 pub use spec::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};

@@ -1,4 +1,4 @@
-//! What a name may be.
+//! What a name may be, and how errors show it.
 
 use crate::error::ApplyError;
 
@@ -11,4 +11,10 @@ pub(crate) fn check_name(field: &str, name: &str) -> Result<(), ApplyError> {
         return Err(ApplyError::invalid(field, problem));
     }
     Ok(())
+}
+
+/// A name as a step of a field path.
+pub(crate) fn shown(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if bare { name.into() } else { format!("{name:?}") }
 }

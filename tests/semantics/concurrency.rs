@@ -90,7 +90,8 @@ fn a_check_sees_the_old_set_or_the_new_one() {
 
 #[test]
 fn rates_that_change_under_running_checks_mint_nothing() {
-    let plan = |n: u64| format!("[plans.p]\nthrottle = {{ rate = \"{}/11d\", burst = 1000 }}", 62 + n % 7 * 4);
+    let plan =
+        |n: u64| format!("[plans.p]\nthrottle = {{ rate = \"{}/11d\", burst = 1000 }}", 62 + n % 7 * 4);
     let engine = engine(&plan(0));
     let admitted = AtomicU64::new(0);
     thread::scope(|scope| {

@@ -76,17 +76,18 @@ fn usage_belongs_to_the_subject_and_survives_its_keys_states() {
 #[test]
 fn revoked_is_final_and_expired_stays_expired() {
     let engine = engine(PLANS);
-    engine.expire_at("a", tollgate::Nanos::new(T0)).unwrap();
+    engine.expire("a").unwrap();
     engine.enable("a").unwrap();
     assert_eq!(verdict(&engine, "first", T0), Verdict::KeyExpired);
-    engine.expire_at("a", tollgate::Nanos::new(T0 + DAY)).unwrap();
-    assert_eq!(verdict(&engine, "first", T0), Verdict::KeyExpired, "not put off");
+    assert_eq!(verdict(&engine, "first", T0 - DAY), Verdict::KeyExpired, "no later decision admits it");
     engine.revoke("b").unwrap();
     engine.enable("b").unwrap();
     assert_eq!(verdict(&engine, "second", T0), Verdict::KeyRevoked);
     // Unlisted it is unknown, listed again it is still revoked.
     apply(&engine, "[subjects.acme]\nplans = [\"p\"]\nkeys = []", T0).unwrap();
     assert_eq!(verdict(&engine, "second", T0), Verdict::KeyUnknown);
+    let anyone = Request::new("second").or_anonymous("p");
+    assert_eq!(check(&engine, &anyone, T0), (Verdict::KeyRevoked, None), "not by another door");
     apply(&engine, "[subjects.acme]\nplans = [\"p\"]\nkeys = [{ id = \"z\", value = \"second\" }]", T0)
         .unwrap();
     assert_eq!(verdict(&engine, "second", T0), Verdict::KeyRevoked);

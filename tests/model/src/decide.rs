@@ -215,7 +215,8 @@ impl Model {
         }
         let stage = request.stage.as_deref();
         let covers = |plan: &String| self.registry.plans[plan].covers(stage);
-        if let Some((name, subject, key)) = self.registry.key(&config::digest(&request.key)) {
+        let digest = config::digest(&request.key);
+        if let Some((name, subject, key)) = self.registry.key(&digest) {
             if let Some(verdict) = self.registry.key_state(key, now) {
                 return Err(verdict);
             }
@@ -223,9 +224,12 @@ impl Model {
             let plan = plan.ok_or("no_plan_for_stage")?;
             return Ok((Owner::Registered(name.to_owned()), plan.clone()));
         }
-        let default = self.default_plan.as_ref().filter(|plan| self.has_plan(plan));
-        let plan = default.ok_or("key_unknown")?;
-        if !covers(plan) {
+        let plan = self.default_plan.as_ref().ok_or("key_unknown")?;
+        // "Revoked is final": the key does not come back as an anonymous subject.
+        if self.registry.was_revoked(&digest) {
+            return Err("key_revoked");
+        }
+        if !self.has_plan(plan) || !covers(plan) {
             return Err("no_plan_for_stage");
         }
         Ok((Owner::Anonymous(request.key.clone()), plan.clone()))

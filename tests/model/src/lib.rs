@@ -140,7 +140,7 @@ impl Model {
             "enable" | "disable" | "expire" | "revoke" => {
                 only(fields, &["at", "op", "key_id"])?;
                 let id = string(fields.get("key_id").ok_or("no key_id")?, "key_id")?;
-                self.registry.key_op(op, id, at)?;
+                self.registry.key_op(op, id)?;
                 Ok(json!({"status": "ok"}))
             }
             other => Err(format!("op {other:?} is not known, or not supported yet")),

@@ -63,7 +63,10 @@ impl Registry {
 
     fn valid(&self) -> Result<(), String> {
         for (name, subject) in &self.subjects {
-            for plan in &subject.plans {
+            for (i, plan) in subject.plans.iter().enumerate() {
+                if subject.plans[..i].contains(plan) {
+                    return Err(format!("subject {name:?} lists plan {plan:?} twice"));
+                }
                 if !self.plans.contains_key(plan) {
                     return Err(format!("subject {name:?} is on plan {plan:?}, which is unknown"));
                 }
@@ -123,14 +126,20 @@ impl Registry {
         }
     }
 
+    /// Whether a key was ever revoked, listed or not.
+    pub fn was_revoked(&self, digest: &KeyDigest) -> bool {
+        self.revoked.contains(digest)
+    }
+
     /// `enable`, `disable`, `expire`, `revoke`.
-    pub fn key_op(&mut self, op: &str, id: &str, at: Nanos) -> Result<(), String> {
+    pub fn key_op(&mut self, op: &str, id: &str) -> Result<(), String> {
         let mut keys = self.subjects.values_mut().flat_map(|subject| &mut subject.keys);
         let key = keys.find(|key| key.id == id).ok_or_else(|| format!("unknown key id {id:?}"))?;
         match op {
             "enable" => key.enabled = true,
             "disable" => key.enabled = false,
-            "expire" => key.expires = Some(key.expires.map_or(at, |expires| expires.min(at))),
+            // "no later decision [...] admits the key", also one at an earlier instant
+            "expire" => key.expires = Some(0),
             _ => {
                 self.revoked.insert(key.digest);
             }

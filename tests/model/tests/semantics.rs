@@ -280,6 +280,8 @@ fn key_states() {
     assert_eq!(verdict(&mut m, 0, json!("koff")), "ok");
     assert_eq!(op(&mut m, "expire", "off"), json!({ "status": "ok" }));
     assert_eq!(verdict(&mut m, 0, json!("koff")), "key_expired");
+    assert_eq!(op(&mut m, "enable", "off"), json!({ "status": "ok" }));
+    assert_eq!(verdict(&mut m, 0, json!("koff")), "key_expired");
     op(&mut m, "revoke", "i");
     assert_eq!(op(&mut m, "enable", "i"), json!({ "status": "ok" }));
     assert_eq!(verdict(&mut m, 0, json!("k")), "key_revoked");

@@ -1,0 +1,7 @@
+//! The parts of the command `tollgate`, for its tests and for programs that drive a replay themselves.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod demo;
+pub mod replay;

@@ -1,0 +1,21 @@
+//! The command `tollgate`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tollgate_cli::args::{Args, Command};
+use tollgate_cli::{demo, replay};
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command.unwrap_or(Command::Demo) {
+        Command::Demo => demo::run().map(|()| ExitCode::SUCCESS),
+        Command::Replay(options) => replay::run(&options).map(|ending| match ending {
+            replay::Ending::Answered => ExitCode::SUCCESS,
+            replay::Ending::SomeFailed => ExitCode::from(1),
+        }),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("tollgate: {error:#}");
+        ExitCode::from(2)
+    })
+}
