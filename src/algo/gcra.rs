@@ -8,16 +8,18 @@
 //! (rate = p/q tokens per nanosecond), a nanosecond refills `K = p * L / q` units, so no step of
 //! the arithmetic rounds: nothing drifts, and every instant is exact to the nanosecond.
 //!
-//! **Changes.** A limit whose rate or burst changes gets a new [`Segment`]; `R` is piecewise linear
-//! over them. A level is stored with the generation (segment number) it was written under and is
-//! brought forward through the changes it missed when it is next used: each change keeps the debt,
-//! forgives what exceeds the new burst, and turns it into the new unit. `L` becomes the least
-//! common multiple of what it was and the new denominator, so that this does not round either,
-//! unless `L` would pass 2^62: then the debt is rounded up to the next unit, once per change.
+//! **Changes.** A limit whose rate or burst changes gets a new [`Segment`]; `R` is one continuous
+//! function, piecewise linear over them, so that a level means the same before and after a change.
+//! A level is stored with the generation (segment number) it was written under and is brought
+//! forward through the changes it missed when it is next used: each turns it into the new unit and
+//! forgives what exceeds the new burst. `L` becomes the least common multiple of what it was and the
+//! new denominator, so that this does not round either, unless `L` would pass 2^62: then levels are
+//! rounded up and `R` down, by less than a unit per change.
 //!
-//! **Ranges.** p, q, L < 2^62 and p/q <= 64 give K < 2^68; an instant lies within
-//! [`RANGE`] of its segment's origin (below 2^59 ns), so `R` < 2^127. Burst over rate plus maximal delay
-//! is at most [`MAX_FILL`], so a debt adds less than 2^122.
+//! **Ranges.** p, q, L < 2^62 and p/q <= 64. From the instant at which `R` is 0 to the last one used
+//! are at most [`RANGE`] (below 2^58 ns), as [`Timeline::rebased`] moves that instant on: `R` stays
+//! below 2^64 tokens, 2^126 units. Burst over rate plus maximal delay is at most [`MAX_FILL`], so a
+//! debt adds less than 2^122 units.
 
 use super::rate::{Rate, gcd};
 use super::{Standing, Wait};
@@ -53,57 +55,58 @@ pub(crate) struct Bucket {
 struct Segment {
     /// First instant of the segment.
     start: u64,
-    /// The instant at which this segment's `R` is 0.
-    origin: u64,
+    /// `R(start)`, in this segment's units.
+    at_start: u128,
     rate: Rate,
     burst: u64,
     /// `L`: units per token; a multiple of the rate's denominator; 1..2^62.
     units: u64,
     /// `K`: units per nanosecond.
     per_nano: u128,
+    /// Units that were taken off `R` and every level where the segment begins.
+    shift: u128,
     /// Whether debts are cut to the burst where the segment begins.
     forgives: bool,
 }
 
 impl Segment {
-    /// `units_before`: `L` of the segment before, 1 if there is none.
-    fn new(start: u64, origin: u64, rate: Rate, burst: u64, units_before: u64) -> Segment {
-        let (a, b) = (u128::from(units_before), u128::from(rate.nanos()));
-        let common = a / gcd(a, b) * b;
-        let units = if common < UNITS_LIMIT { common as u64 } else { rate.nanos() };
-        Segment {
-            start,
-            origin,
-            rate,
-            burst,
-            units,
-            per_nano: u128::from(rate.tokens()) * u128::from(units / rate.nanos()),
-            forgives: true,
-        }
-    }
-
-    /// `R(t)` of this segment alone, saturating outside of its range.
+    /// `R(t)` along this segment, saturating outside of its range.
     #[inline]
     fn refilled(&self, t: u64) -> u128 {
-        self.per_nano.saturating_mul(u128::from(t.saturating_sub(self.origin)))
+        let elapsed = t.saturating_sub(self.start);
+        self.at_start.saturating_add(self.per_nano.saturating_mul(elapsed.into()))
     }
 
-    /// What is refilled from `from` to `to`.
-    fn between(&self, from: u64, to: u64) -> u128 {
-        self.per_nano.saturating_mul(u128::from(to.saturating_sub(from)))
+    /// The same before the segment began, as if it had always been.
+    fn refilled_before(&self, t: u64) -> u128 {
+        let missing = self.start.saturating_sub(t);
+        self.at_start.saturating_sub(self.per_nano.saturating_mul(missing.into()))
     }
 
     #[inline]
     fn tokens(&self, tokens: u64) -> u128 {
         u128::from(tokens).saturating_mul(self.units.into())
     }
+
+    /// A level of the segment before, in units of `units`, as it stands where this one begins.
+    fn take_over(&self, level: u128, units: u64) -> u128 {
+        let level = convert(level, units, self.units, u128::div_ceil).saturating_sub(self.shift);
+        match self.forgives {
+            true => level.min(self.at_start.saturating_add(self.tokens(self.burst))),
+            false => level,
+        }
+    }
 }
 
-/// `amount` of units of 1/`from` in units of 1/`to`, rounded up.
-fn convert(amount: u128, from: u64, to: u64) -> u128 {
+/// `amount` of units of 1/`from` in units of 1/`to`; `divide` rounds.
+fn convert(amount: u128, from: u64, to: u64, divide: fn(u128, u128) -> u128) -> u128 {
     let (from, to) = (u128::from(from), u128::from(to));
     let whole = (amount / from).saturating_mul(to);
-    whole.saturating_add((amount % from * to).div_ceil(from))
+    whole.saturating_add(divide(amount % from * to, from))
+}
+
+fn floor(a: u128, b: u128) -> u128 {
+    a / b
 }
 
 /// The refill of one limit over all its changes. At least one segment; starts never fall.
@@ -117,9 +120,20 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// A limit that has always been so. `origin`: see [`Timeline::rebased`].
+    /// A limit that has always been so. `R` is 0 at `origin`.
     pub(crate) fn new(rate: Rate, burst: u64, origin: u64) -> Timeline {
-        Timeline { current: Segment::new(0, origin, rate, burst, 1), generation: 0, past: Vec::new() }
+        let units = rate.nanos();
+        let current = Segment {
+            start: origin,
+            at_start: 0,
+            rate,
+            burst,
+            units,
+            per_nano: rate.tokens().into(),
+            shift: 0,
+            forgives: false,
+        };
+        Timeline { current, generation: 0, past: Vec::new() }
     }
 
     /// The same limit counted from another origin, as long as no bucket was ever written.
@@ -133,32 +147,41 @@ impl Timeline {
 
     /// The refill with another rate or burst from `at` on (from the last change on, if that was later).
     pub(crate) fn changed(&self, rate: Rate, burst: u64, at: u64) -> Timeline {
-        let start = at.max(self.current.start);
-        let origin = self.current.origin;
-        self.followed_by(Segment::new(start, origin, rate, burst, self.current.units))
+        let before = &self.current;
+        let start = at.max(before.start);
+        let (a, b) = (u128::from(before.units), u128::from(rate.nanos()));
+        let common = a / gcd(a, b) * b;
+        let units = if common < UNITS_LIMIT { common as u64 } else { rate.nanos() };
+        self.followed_by(Segment {
+            start,
+            at_start: convert(before.refilled(start), before.units, units, floor),
+            rate,
+            burst,
+            units,
+            per_nano: u128::from(rate.tokens()) * u128::from(units / rate.nanos()),
+            shift: 0,
+            forgives: true,
+        })
     }
 
     /// The same refill counted from `LOOK_BACK` before `at`, so that instants up to `RANGE` later can be expressed.
     pub(crate) fn rebased(&self, at: u64) -> Timeline {
         let start = at.max(self.current.start);
-        self.followed_by(Segment {
-            start,
-            origin: start.saturating_sub(LOOK_BACK),
-            forgives: false,
-            ..self.current
-        })
+        let shift = self.refilled(start.saturating_sub(LOOK_BACK));
+        let at_start = self.current.refilled(start).saturating_sub(shift);
+        self.followed_by(Segment { start, at_start, shift, forgives: false, ..self.current })
     }
 
     fn followed_by(&self, next: Segment) -> Timeline {
         let mut past = self.past.clone();
         past.push(self.current);
         if past.len() > MANY_SEGMENTS {
-            // A debt at the start of a segment is at most its burst; if the segment refilled as
-            // much, every bucket last written before it is full by its end.
+            // A debt at the start of a segment that forgives is at most its burst; if the segment
+            // refilled as much, every bucket last written before it is full by its end.
             let end = |k: usize| past.get(k + 1).map_or(next.start, |s| s.start);
             let cleared = (0..past.len()).rev().find(|&k| {
                 let s = &past[k];
-                s.forgives && s.between(s.start, end(k)) >= s.tokens(s.burst)
+                s.forgives && s.refilled(end(k)) - s.at_start >= s.tokens(s.burst)
             });
             past.drain(..cleared.unwrap_or(0));
         }
@@ -173,19 +196,13 @@ impl Timeline {
 
     #[cold]
     fn refilled_before(&self, now: u64) -> u128 {
-        let mut end = self.current.start;
-        let mut refilled = self.current.refilled(end);
-        for (k, segment) in self.past.iter().enumerate().rev() {
-            // The oldest segment that is known reaches back for ever.
-            let from = if k == 0 { now } else { now.max(segment.start) };
-            if from < end {
-                let part = segment.between(from, end);
-                refilled = refilled.saturating_sub(convert(part, segment.units, self.current.units));
-            }
-            if segment.start <= now {
-                break;
-            }
-            end = end.min(segment.start);
+        // The oldest segment that is known reaches back for ever.
+        let k = self.past.iter().rposition(|segment| segment.start <= now).unwrap_or(0);
+        let first = self.segment(k);
+        let mut refilled = if now >= first.start { first.refilled(now) } else { first.refilled_before(now) };
+        for k in k + 1..=self.past.len() {
+            let (before, segment) = (self.segment(k - 1), self.segment(k));
+            refilled = convert(refilled, before.units, segment.units, floor).saturating_sub(segment.shift);
         }
         refilled
     }
@@ -196,7 +213,7 @@ impl Timeline {
             return Some(0);
         }
         let current = &self.current;
-        if now < current.start && current.refilled(current.start) >= level {
+        if now < current.start && current.at_start >= level {
             // Within the past R is piecewise linear: bisect.
             let (mut low, mut high) = (now, current.start);
             while low + 1 < high {
@@ -208,8 +225,9 @@ impl Timeline {
         if current.per_nano == 0 {
             return None;
         }
-        let from_origin = u64::try_from(level.div_ceil(current.per_nano)).unwrap_or(u64::MAX);
-        Some(current.origin.saturating_add(from_origin).saturating_sub(now))
+        let missing = level.saturating_sub(current.at_start);
+        let from_start = u64::try_from(missing.div_ceil(current.per_nano)).unwrap_or(u64::MAX);
+        Some(current.start.saturating_add(from_start).saturating_sub(now))
     }
 
     /// `bucket` as it stands under the current segment, or `None` if it was written under a later
@@ -225,33 +243,18 @@ impl Timeline {
     #[cold]
     fn bring_forward_stale(&self, bucket: Bucket) -> Option<Bucket> {
         let missed = self.generation.checked_sub(bucket.generation)? as usize;
-        let generation = self.generation;
-        let full = Bucket { level: 0, generation };
-        // Dropped segments left no debt.
-        let Some(first) = self.past.len().checked_sub(missed) else {
-            return Some(full);
+        let (first, mut level) = match self.past.len().checked_sub(missed) {
+            Some(first) => (first, bucket.level),
+            // Written before what is known: full where the oldest segment ends, at the latest.
+            None => (0, self.segment(0).refilled(self.segment(1).start)),
         };
-        let mut before = &self.past[first];
-        let mut debt = bucket.level;
-        let mut refilled = before.refilled(self.segment(first + 1).start);
         for k in first + 1..=self.past.len() {
-            let segment = self.segment(k);
-            debt = convert(debt.saturating_sub(refilled), before.units, segment.units);
-            if segment.forgives {
-                debt = debt.min(segment.tokens(segment.burst));
-            }
-            if k < self.past.len() {
-                refilled = segment.between(segment.start, self.segment(k + 1).start);
-            }
-            before = segment;
+            level = self.segment(k).take_over(level, self.segment(k - 1).units);
         }
-        if debt == 0 {
-            return Some(full);
-        }
-        let level = self.current.refilled(self.current.start).saturating_add(debt);
-        Some(Bucket { level, generation })
+        Some(Bucket { level, generation: self.generation })
     }
 
+    /// Segment number `k` of those that are known, the current one being the last.
     fn segment(&self, k: usize) -> &Segment {
         self.past.get(k).unwrap_or(&self.current)
     }
@@ -260,8 +263,11 @@ impl Timeline {
     #[inline]
     pub(crate) fn wait(&self, bucket: Bucket, now: u64, cost: u64) -> Wait {
         let current = &self.current;
+        if cost == 0 {
+            return Wait::NOW;
+        }
         if current.rate.is_zero() {
-            return if cost == 0 { Wait::NOW } else { Wait::Never };
+            return Wait::Never;
         }
         if cost > current.burst {
             return Wait::Exceeds;

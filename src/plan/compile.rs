@@ -135,14 +135,6 @@ impl CompiledPlan {
         for (text, limits) in &plan.routes {
             let field = format!("{field}.routes.{text:?}");
             let pattern = Pattern::parse(text).map_err(|problem| ApplyError::invalid(&field, problem))?;
-            if let Some(stage) = pattern.stage
-                && !compiled.covers(Some(stage))
-            {
-                let problem = format!(
-                    "the plan does not cover stage {stage:?}: name it in `stages`, or leave it out of the pattern"
-                );
-                return Err(ApplyError::invalid(field, problem));
-            }
             compiled.routes.add(&pattern, compiled.route_limits.len());
             let limits = compiler.set(&field, &Place::Route(text.as_str().into()), limits)?;
             compiled.route_limits.push(limits);
@@ -269,11 +261,6 @@ impl Compiler<'_> {
             None => TimeZone::UTC,
             Some(name) => zone(name).map_err(|error| ApplyError::invalid(format!("{field}.zone"), error))?,
         };
-        if !period.is_calendar() && quota.zone.as_deref().is_some_and(|zone| zone != "UTC") {
-            let problem =
-                format!("{:?} is aligned to UTC: only day, week and month follow a zone", quota.per);
-            return Err(ApplyError::invalid(format!("{field}.zone"), problem));
-        }
         if i64::try_from(quota.limit).is_err() {
             return Err(ApplyError::invalid(
                 format!("{field}.limit"),

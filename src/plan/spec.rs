@@ -119,7 +119,8 @@ impl Quota {
         self
     }
 
-    /// Lets days, weeks and months follow an IANA time zone instead of UTC.
+    /// Lets days, weeks and months follow an IANA time zone instead of UTC; other periods are aligned to UTC
+    /// all the same.
     pub fn zone(mut self, zone: &str) -> Quota {
         self.zone = Some(zone.into());
         self

@@ -75,7 +75,6 @@ fn stages_routes_and_names() {
     names("[plans.p]\nstages = [\"a/b\", \"a/b\"]", &["plans.p.stages[1]", "twice"]);
     names("[plans.p]\nstages = [\"a b\"]", &["plans.p.stages[0]"]);
     names("[plans.p.routes.\"/pets\"]", &["plans.p.routes.\"/pets\"", "METHOD PATH"]);
-    names("[plans.p]\nstages = [\"a/b\"]\n[plans.p.routes.\"a/c GET /\"]", &["a/c", "does not cover"]);
     names("[plans.\"\"]", &["plans.\"\"", "1 to 128 bytes"]);
     names("[plans.\"a\\nb\"]", &["control characters"]);
     names(&format!("[plans.{}]", "x".repeat(129)), &["1 to 128 bytes"]);

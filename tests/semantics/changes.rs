@@ -41,6 +41,17 @@ fn changing_the_rate_there_and_back_mints_nothing() {
 }
 
 #[test]
+fn an_instant_before_a_change_finds_what_was_there() {
+    // At a rate so much slower that what the fast one refilled in a second would take it 11 days.
+    let engine = engine(&throttle("1000000/s", 1_000));
+    assert_eq!(check(&engine, &visitor().cost(1_000), T0), OK);
+    apply(&engine, &throttle("1/s", 1_000), T0 + SECOND).unwrap();
+    assert_eq!(remaining(&engine, &visitor(), T0 + SECOND), [1_000]);
+    assert_eq!(remaining(&engine, &visitor(), T0 + 300_000), [300], "earlier there was less");
+    assert_eq!(check(&engine, &visitor().cost(301), T0 + 300_000), (Verdict::Throttled, Some(1_000)));
+}
+
+#[test]
 fn debt_is_exact_through_debits_under_several_rates() {
     // 1/7 of a token refilled under each rate in turn, with debits in between.
     let engine = engine(&throttle("1/7s", 9));

@@ -45,3 +45,11 @@ fn a_cost_that_no_limit_can_hold_exceeds_it_whatever_else_is_violated() {
     );
     assert_eq!(violated(&refused), ["throttle", "week"]);
 }
+
+#[test]
+fn cost_0_is_not_refused_where_more_than_the_burst_is_owed() {
+    let engine = with_plan(Plan::new().throttle(tollgate::Throttle::new("1/s", 1)));
+    assert_eq!(check(&engine, &visitor(), T0), OK);
+    assert_eq!(check(&engine, &visitor().cost(0), T0 - 1), OK);
+    assert_eq!(check(&engine, &visitor(), T0 - 1), (tollgate::Verdict::Throttled, Some(SECOND + 1)));
+}

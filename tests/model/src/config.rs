@@ -168,7 +168,8 @@ pub fn only(fields: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
 fn plan(value: &Value) -> Result<Plan, String> {
     let fields = object(value, "a plan")?;
     only(fields, &["stages", "throttle", "quotas", "concurrency", "observe", "routes", "pool"])?;
-    let stages = fields.get("stages").map(|v| strings(v, "stages")).transpose()?;
+    // An empty list names none.
+    let stages = fields.get("stages").map(|v| strings(v, "stages")).transpose()?.filter(|s| !s.is_empty());
     let mut routes = Vec::new();
     if let Some(value) = fields.get("routes") {
         for (text, value) in object(value, "routes")? {
