@@ -39,7 +39,7 @@ pub struct ReplayArgs {
     /// The trace's format
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
-    /// Access logs: the key is remote_addr, remote_user or header-in-quotes:<n> (after the request line:
+    /// Access logs: the key is remote_addr, remote_user or `header-in-quotes:<n>` (after the request line:
     /// 1 is the referer, 2 the user agent) [default: remote_addr]
     #[arg(long, value_name = "SOURCE")]
     pub key: Option<KeySource>,

@@ -53,14 +53,13 @@ impl World {
         Ok(())
     }
 
-    /// Puts subjects in place, with the keys that they had, and reads the keys that they are to have:
-    /// `None` for a subject that keeps its keys or goes.
+    /// Puts subjects in place, with the keys that they had, and reads the keys that they are to have.
     fn change_subjects(
         &mut self,
         changes: &BTreeMap<String, Option<SubjectSpec>>,
         owners: &Owners,
         peppers: &Peppers,
-    ) -> Result<Vec<(Arc<str>, Option<Vec<ListedKey>>)>, ApplyError> {
+    ) -> Result<Vec<(Arc<str>, KeyList)>, ApplyError> {
         let mut listed = Vec::with_capacity(changes.len());
         for (name, spec) in changes {
             let Some(spec) = spec else {
@@ -127,11 +126,7 @@ impl World {
     }
 
     /// `before` is the world as it was, which knows the states of keys that are listed again.
-    fn change_keys(
-        &mut self,
-        listed: Vec<(Arc<str>, Option<Vec<ListedKey>>)>,
-        before: &World,
-    ) -> Result<(), ApplyError> {
+    fn change_keys(&mut self, listed: Vec<(Arc<str>, KeyList)>, before: &World) -> Result<(), ApplyError> {
         // First everything that goes, so that a key can move from one subject to another.
         for (name, keys) in &listed {
             let goes = keys.is_some() || !self.subjects.contains_key(name);
@@ -198,6 +193,9 @@ impl World {
         Ok(())
     }
 }
+
+/// The keys that a subject is to have; none for a subject that keeps its keys or goes.
+type KeyList = Option<Vec<ListedKey>>;
 
 /// A key as a subject lists it, read.
 struct ListedKey {

@@ -11,7 +11,6 @@ mod request;
 mod state;
 mod world;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -19,7 +18,7 @@ use arc_swap::ArcSwap;
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use request::Request;
 
-use crate::error::{ApplyError, KeyError, PlanFileError};
+use crate::error::{ApplyError, KeyError};
 use crate::key::{Pepper, Peppers};
 use crate::plan::Changes;
 use crate::store::Store;
@@ -126,7 +125,7 @@ impl Engine {
     /// # Errors
     /// A file that cannot be read or is not a valid plan file.
     #[cfg(feature = "plan-file")]
-    pub fn from_plan_file(path: impl AsRef<Path>) -> Result<Engine, PlanFileError> {
+    pub fn from_plan_file(path: impl AsRef<std::path::Path>) -> Result<Engine, crate::error::PlanFileError> {
         let changes = Changes::from_path(path.as_ref())?;
         Ok(Engine::builder().changes(changes).build()?)
     }

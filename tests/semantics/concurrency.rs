@@ -61,7 +61,7 @@ fn a_check_sees_the_old_set_or_the_new_one() {
             "[plans.a]\nquotas = [{{ name = \"q\", limit = {n}, per = \"day\" }}]\nthrottle = {{ rate = \"1/s\", burst = {n} }}\n\
              [plans.b]\nquotas = [{{ name = \"q\", limit = {n}, per = \"day\" }}]\n\
              [subjects.s]\nplans = [\"{}\"]\nkeys = [{{ id = \"k{n}\", value = \"key\" }}]",
-            if n % 2 == 0 { "a" } else { "b" }
+            if n.is_multiple_of(2) { "a" } else { "b" }
         )
     };
     let engine = engine(&set(1));
@@ -74,7 +74,7 @@ fn a_check_sees_the_old_set_or_the_new_one() {
                     let report = report(&engine, &Request::new("key").cost(0), T0);
                     let n = report.limits().last().unwrap().limit();
                     assert!(report.limits().iter().all(|limit| limit.limit() == n));
-                    assert_eq!(report.plan(), Some(if n % 2 == 0 { "a" } else { "b" }));
+                    assert_eq!(report.plan(), Some(if n.is_multiple_of(2) { "a" } else { "b" }));
                     assert_eq!(report.key_id(), Some(format!("k{n}").as_str()));
                     assert!(n >= seen, "sets do not go back");
                     seen = n;

@@ -1,5 +1,5 @@
 //! Random scenarios: plan files and traces that mix everything the model covers, with names from
-//! small pools so that they collide. A scenario is drawn as a [`Seed`] and then put together
+//! small pools so that they collide. A scenario is drawn as a `Seed` and then put together
 //! with the model at hand, so that instants can fall on boundaries that its answers name.
 
 mod assemble;
