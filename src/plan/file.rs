@@ -148,6 +148,32 @@ where
     deserializer.deserialize_any(OneOrMany(PhantomData))
 }
 
+/// A duration: text such as `300ms`, or a number of nanoseconds.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Duration;
+    impl Visitor<'_> for Duration {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as \"300ms\", or an integer of nanoseconds")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.into())
+        }
+
+        fn visit_u64<E: Error>(self, nanos: u64) -> Result<String, E> {
+            Ok(format!("{nanos}ns"))
+        }
+
+        fn visit_i64<E: Error>(self, nanos: i64) -> Result<String, E> {
+            let nanos = u64::try_from(nanos);
+            nanos.map(|nanos| format!("{nanos}ns")).map_err(|_| E::custom("a duration is not negative"))
+        }
+    }
+    deserializer.deserialize_any(Duration)
+}
+
 /// Answers every scalar with `$message`, without repeating it.
 macro_rules! refuse_scalars {
     ($message:literal: $($visit:ident($type:ty)),*) => {

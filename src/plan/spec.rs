@@ -36,6 +36,7 @@ pub struct Throttle {
 #[cfg_attr(feature = "plan-file", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub(super) struct Mode {
     /// Longest wait that is accepted.
+    #[cfg_attr(feature = "plan-file", serde(deserialize_with = "file::duration"))]
     pub(super) delay: String,
 }
 

@@ -52,7 +52,7 @@ fn quotas() {
     names(&quota("per = \"month\", start = 28"), &["plans.p.quotas[0].start", "0 to 27"]);
     names(&quota("per = \"day\", start = 1"), &["plans.p.quotas[0].start", "0 to 0"]);
     names(&quota("per = \"day\", zone = \"Mars/Base\""), &["plans.p.quotas[0].zone", "Mars/Base"]);
-    names(&quota("per = \"hour\", zone = \"Asia/Tokyo\""), &["plans.p.quotas[0].zone", "UTC"]);
+    names(&quota("per = \"hour\", zone = \"Mars/Base\""), &["plans.p.quotas[0].zone", "Mars/Base"]);
     names(&quota("per = \"day\", initial_debit = 6"), &["plans.p.quotas[0].initial_debit", "6", "at most 5"]);
     names(&quota("per = \"day\", alerts = [0]"), &["plans.p.quotas[0].alerts[0]", "1 to 100"]);
     names(&quota("per = \"day\", unit = \"\""), &["plans.p.quotas[0].unit"]);

@@ -154,3 +154,19 @@ fn every_instant_from_a_year_before_to_years_after_is_exact() {
         assert_eq!(check(&engine, &request, now + 333_333_334), OK, "{now}");
     }
 }
+
+#[test]
+fn a_delay_is_text_or_nanoseconds() {
+    for delay in ["\"1500ms\"", "1500000000"] {
+        let engine = engine(&format!(
+            "[plans.p]\nthrottle = {{ rate = \"1/s\", burst = 1, mode = {{ delay = {delay} }} }}"
+        ));
+        assert_eq!(check(&engine, &visitor(), T0), OK);
+        assert_eq!(check(&engine, &visitor(), T0).0, Verdict::Delayed);
+        assert_eq!(check(&engine, &visitor(), T0), (Verdict::Throttled, Some(SECOND / 2)));
+    }
+    assert!(
+        refused("[plans.p]\nthrottle = { rate = \"1/s\", burst = 1, mode = { delay = -1 } }")
+            .contains("line 2: a duration is not negative")
+    );
+}
