@@ -127,12 +127,12 @@ pub enum KeyError {
 #[non_exhaustive]
 pub enum PlanFileError {
     /// The file could not be opened or read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Io {
         /// The file.
         path: String,
         /// The system's answer.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Not TOML or JSON of the plan file's form.
     #[error("{}{message}", .line.map_or(String::new(), |line| format!("line {line}: ")))]

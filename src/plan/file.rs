@@ -32,13 +32,16 @@ impl Changes {
     /// # Ok::<(), tollgate::PlanFileError>(())
     /// ```
     pub fn from_toml(text: &str) -> Result<Changes, PlanFileError> {
-        toml::from_str(text).map_err(|error| PlanFileError::Syntax {
+        let syntax = |field: &str, error: &toml::de::Error| PlanFileError::Syntax {
             line: error.span().map(|span| {
                 let before = text.as_bytes().iter().take(span.start);
                 1 + before.filter(|&&byte| byte == b'\n').count()
             }),
-            message: error.message().into(),
-        })
+            message: in_plain_words(field, error.message()),
+        };
+        let document = toml::Deserializer::parse(text).map_err(|error| syntax(".", &error))?;
+        serde_path_to_error::deserialize(document)
+            .map_err(|error| syntax(&error.path().to_string(), error.inner()))
     }
 
     /// Reads a plan file in JSON; `null` in the place of a plan or subject removes it.
@@ -46,7 +49,7 @@ impl Changes {
     /// # Errors
     /// As [`Changes::from_toml`].
     pub fn from_json(text: &str) -> Result<Changes, PlanFileError> {
-        json(text)
+        json(text, "")
     }
 
     /// Reads the `plans` and `subjects` of a change, each as JSON text.
@@ -63,10 +66,10 @@ impl Changes {
         }
         let mut changes = Changes::new();
         if let Some(text) = plans {
-            changes.plans = json::<Table<_>>(text)?.0;
+            changes.plans = json::<Table<_>>(text, "plans.")?.0;
         }
         if let Some(text) = subjects {
-            changes.subjects = json::<Table<_>>(text)?.0;
+            changes.subjects = json::<Table<_>>(text, "subjects.")?.0;
         }
         Ok(changes)
     }
@@ -76,23 +79,54 @@ impl Changes {
     /// # Errors
     /// As [`Changes::from_toml`], and a file that cannot be read.
     pub fn from_path(path: &Path) -> Result<Changes, PlanFileError> {
-        let io = |source| PlanFileError::Io { path: path.display().to_string(), source };
+        let io = |error| PlanFileError::Io { path: path.display().to_string(), error };
         let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
         let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         if is_json { Changes::from_json(&text) } else { Changes::from_toml(&text) }
     }
 }
 
-fn json<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, PlanFileError> {
-    serde_json::from_str(text).map_err(|error| {
+/// `above`: the path of what is read, with a dot at its end.
+fn json<T: for<'de> Deserialize<'de>>(text: &str, above: &str) -> Result<T, PlanFileError> {
+    let syntax = |field: &str, error: &serde_json::Error| {
+        let field = if field == "." { above.trim_end_matches('.').into() } else { format!("{above}{field}") };
         let message = error.to_string();
         // The position stands in front, not behind.
         let position = format!(" at line {} column {}", error.line(), error.column());
         PlanFileError::Syntax {
             line: (error.line() > 0).then(|| error.line()),
-            message: message.strip_suffix(&position).unwrap_or(&message).into(),
+            message: in_plain_words(&field, message.strip_suffix(&position).unwrap_or(&message)),
         }
-    })
+    };
+    let mut document = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut document)
+        .map_err(|error| syntax(&error.path().to_string(), error.inner()))?;
+    document.end().map_err(|error| syntax(".", &error))?;
+    Ok(value)
+}
+
+/// What a parser says, in the words of plan files and with the field in front.
+fn in_plain_words(field: &str, message: &str) -> String {
+    let mut message = message.to_owned();
+    for (theirs, ours) in [
+        ("expected u64", "expected an integer from 0 to 18446744073709551615"),
+        ("expected u32", "expected an integer from 0 to 100"),
+        ("expected a sequence", "expected a list"),
+        ("invalid type: sequence", "invalid type: list"),
+        ("invalid type: map", "invalid type: table"),
+        ("invalid type: unit value", "invalid type: nothing"),
+    ] {
+        message = message.replace(theirs, ours);
+    }
+    // An unknown field is named by the message, and the path ends with it.
+    match field {
+        "" | "." => message,
+        field if message.starts_with("unknown field") => {
+            let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
+            if parent.is_empty() { message } else { format!("{message} (in {parent})") }
+        }
+        field => format!("{field}: {message}"),
+    }
 }
 
 /// A table whose keys are all different.
@@ -172,6 +206,32 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Str
         }
     }
     deserializer.deserialize_any(Duration)
+}
+
+/// An instant: text, or a date and time of TOML's own.
+pub(super) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Instant;
+    impl<'de> Visitor<'de> for Instant {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an instant such as \"2027-06-01T00:00:00Z\"")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.into()))
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+            let instant = toml::value::Datetime::deserialize(MapAccessDeserializer::new(access))?;
+            Ok(Some(instant.to_string()))
+        }
+    }
+    deserializer.deserialize_any(Instant)
 }
 
 /// Answers every scalar with `$message`, without repeating it.

@@ -269,7 +269,7 @@ pub struct Key {
     hmac: Option<DigestText>,
     #[cfg_attr(feature = "plan-file", serde(default))]
     pub(crate) enabled: Option<bool>,
-    #[cfg_attr(feature = "plan-file", serde(default))]
+    #[cfg_attr(feature = "plan-file", serde(default, deserialize_with = "file::instant"))]
     pub(crate) expires: Option<String>,
 }
 

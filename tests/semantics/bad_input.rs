@@ -62,6 +62,30 @@ fn quotas() {
 }
 
 #[test]
+fn values_of_another_type_name_their_field() {
+    names(
+        "[plans.p]\nthrottle = { rate = 10, burst = 1 }",
+        &["line 2: plans.p.throttle.rate: ", "`10`", "a string"],
+    );
+    names(
+        "[plans.p]\nthrottle = [{ rate = \"1/s\", burst = -1 }]",
+        &["plans.p.throttle[0].burst", "`-1`", "integer from 0"],
+    );
+    names("[plans.p]\nquotas = { limit = 1 }", &["plans.p.quotas", "expected a list"]);
+    names("[plans.p]\nobserve = 1", &["plans.p.observe", "`1`", "a boolean"]);
+    names("[subjects.s]\nkeys = [{ id = \"a\", expires = 2027-06-01 }]\n", &["subjects.s.keys[0]"]);
+}
+
+#[test]
+fn an_expiry_may_be_a_date_and_time_of_toml() {
+    engine("[subjects.s]\nkeys = [{ id = \"a\", value = \"k\", expires = 2027-06-01T00:00:00Z }]");
+    names(
+        "[subjects.s]\nkeys = [{ id = \"a\", value = \"k\", expires = 2027-06-01 }]",
+        &["expires", "2027-06-01T00:00:00Z"],
+    );
+}
+
+#[test]
 fn concurrency_is_not_supported_yet() {
     names(
         "[plans.p]\nconcurrency = { limit = 8, lease = \"60s\" }",

@@ -167,6 +167,6 @@ fn a_delay_is_text_or_nanoseconds() {
     }
     assert!(
         refused("[plans.p]\nthrottle = { rate = \"1/s\", burst = 1, mode = { delay = -1 } }")
-            .contains("line 2: a duration is not negative")
+            .contains("line 2: plans.p.throttle.mode.delay: a duration is not negative")
     );
 }
