@@ -19,6 +19,9 @@ use crate::time::parse_duration;
 
 const SECOND: u64 = 1_000_000_000;
 
+/// The shortest window of a quota: 1 ms.
+pub(crate) const SHORTEST: u64 = 1_000_000;
+
 /// How often a quota begins anew.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Period {
@@ -34,7 +37,7 @@ pub enum Period {
         /// Days after the first of the month, 0..=27.
         start: u8,
     },
-    /// A fixed length in nanoseconds, at least 1, aligned to the Unix epoch.
+    /// A fixed length in nanoseconds, at least a millisecond, aligned to the Unix epoch.
     Fixed(u64),
     /// One window that never ends.
     Forever,
@@ -62,8 +65,9 @@ impl Period {
             "hour" => Period::Fixed(3_600 * SECOND),
             "forever" => Period::Forever,
             length => match parse_duration(length) {
-                Ok(length) if length.get() > 0 => Period::Fixed(length.get()),
-                _ => return Err(PeriodError::Unknown(text.into())),
+                Ok(length) if length.get() >= SHORTEST => Period::Fixed(length.get()),
+                Ok(_) => return Err(PeriodError::Short(text.into())),
+                Err(_) => return Err(PeriodError::Unknown(text.into())),
             },
         })
     }
@@ -121,6 +125,27 @@ impl Windows {
                 Window { start, end: start.checked_add(length) }
             }
             _ => self.calendar_window(t),
+        }
+    }
+
+    /// A number for the window that begins at `start`: windows that begin later have higher ones. Below 2^45 for
+    /// fixed lengths of [`SHORTEST`] and more, and for all others.
+    #[inline]
+    pub(crate) fn number(&self, start: u64) -> u64 {
+        match self.period {
+            Period::Forever => 0,
+            Period::Fixed(length) => start / length,
+            // Midnights are whole seconds.
+            _ => start / SECOND,
+        }
+    }
+
+    /// The start of a window by its number, or an instant near it for a number that no window has.
+    pub(crate) fn start_of(&self, number: u64) -> u64 {
+        match self.period {
+            Period::Forever => 0,
+            Period::Fixed(length) => number.saturating_mul(length),
+            _ => number.saturating_mul(SECOND),
         }
     }
 
@@ -398,7 +423,10 @@ mod tests {
                 "{period} {start}"
             );
         }
-        for text in ["", "Day", "year", "0s", "15", "-1s"] {
+        for text in ["0s", "999us"] {
+            assert!(matches!(Period::parse(text, 0), Err(PeriodError::Short(_))), "{text:?}");
+        }
+        for text in ["", "Day", "year", "15", "-1s"] {
             assert!(matches!(Period::parse(text, 0), Err(PeriodError::Unknown(_))), "{text:?}");
         }
         for name in ["", "Mars/Olympus", "Local", "EST5EDT,M3.2.0,M11.1.0", "../etc/passwd"] {

@@ -28,9 +28,9 @@ pub enum RateError {
     /// The interval is 0.
     #[error("{0:?} divides by an interval of 0: the interval must be at least 1ns")]
     ZeroInterval(String),
-    /// A term of the reduced fraction passes 2^62.
+    /// A term of the reduced fraction passes 2^52 (tokens) or 2^62 (nanoseconds).
     #[error(
-        "{0:?} has too many digits to be kept exactly: as a fraction of tokens and nanoseconds both must stay below 2^62"
+        "{0:?} has too many digits to be kept exactly: as a fraction in lowest terms it must stay below 2^52 tokens and 2^62 nanoseconds"
     )]
     TooPrecise(String),
     /// More than 64 tokens per nanosecond.
@@ -47,6 +47,9 @@ pub enum PeriodError {
         "{0:?} is not a period: write second, minute, hour, day, week, month, forever, or a length such as \"15m\""
     )]
     Unknown(String),
+    /// A window of less than a millisecond.
+    #[error("{0:?} is too short for a quota: at least \"1ms\"")]
+    Short(String),
     /// The start day does not exist in this period.
     #[error("start {start} is out of range for {period:?}: 0 to {last}")]
     Start {
@@ -82,6 +85,14 @@ pub enum ApplyError {
         /// What is in the way.
         problem: String,
     },
+    /// There is no room for the state of what was to be registered.
+    #[error("{field}: {problem}")]
+    Capacity {
+        /// Where, as a path: `subjects.acme`.
+        field: String,
+        /// What is full, and how to make it larger.
+        problem: String,
+    },
 }
 
 impl ApplyError {
@@ -92,6 +103,10 @@ impl ApplyError {
 
     pub(crate) fn invalid(field: impl Into<String>, problem: impl ToString) -> ApplyError {
         ApplyError::Invalid { field: field.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn capacity(field: impl Into<String>, problem: impl ToString) -> ApplyError {
+        ApplyError::Capacity { field: field.into(), problem: problem.to_string() }
     }
 
     pub(crate) fn conflict(field: impl Into<String>, problem: impl ToString) -> ApplyError {

@@ -1,6 +1,6 @@
 #![doc = include_str!("crate.md")]
 #![warn(missing_docs)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod algo;
 mod calendar;
@@ -14,7 +14,10 @@ mod sync;
 mod time;
 
 pub use algo::rate::Rate;
-pub use engine::{Decision, Engine, EngineBuilder, LimitKind, LimitReport, Mode, Report, Request, Verdict};
+pub use engine::{
+    Capacity, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode, Report, Request,
+    Verdict, WhenFull,
+};
 pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError};
 pub use key::{Pepper, SecretKey};
 pub use plan::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};

@@ -1,4 +1,93 @@
 //! The atomics and locks of the crate, named in one place so that a model checker can stand in for them.
 
-pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
-pub(crate) use parking_lot::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+
+#[cfg(not(loom))]
+pub(crate) use core::hint::spin_loop;
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now as spin_loop;
+
+pub(crate) use parking_lot::Mutex;
+#[cfg(not(loom))]
+pub(crate) use word::Word;
+#[cfg(loom)]
+pub(crate) use word_in_loom::Word;
+
+#[cfg(not(loom))]
+mod word {
+    use portable_atomic::AtomicU128;
+
+    use super::Ordering;
+
+    /// 128 bits, 16-byte aligned, that change as one. The layout is that of a `u128`.
+    #[repr(transparent)]
+    pub(crate) struct Word(AtomicU128);
+
+    impl Word {
+        #[inline]
+        pub(crate) fn load(&self, order: Ordering) -> u128 {
+            self.0.load(order)
+        }
+
+        #[inline]
+        pub(crate) fn store(&self, value: u128, order: Ordering) {
+            self.0.store(value, order);
+        }
+
+        /// `new` in the place of `old`, AcqRel, or what stands there instead, Acquire.
+        #[inline]
+        pub(crate) fn replace(&self, old: u128, new: u128) -> Result<(), u128> {
+            self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
+        }
+    }
+}
+
+/// loom has no 128-bit atomics: values are numbered, and a word holds a number in a 64-bit atomic, whose
+/// orderings are thus the ones that are explored.
+#[cfg(loom)]
+mod word_in_loom {
+    use std::collections::HashMap;
+
+    use super::{AtomicU64, Mutex, Ordering};
+
+    /// Values by number; number 0 is the value 0.
+    static VALUES: Mutex<Option<(Vec<u128>, HashMap<u128, u64>)>> = Mutex::new(None);
+
+    fn number(value: u128) -> u64 {
+        let mut values = VALUES.lock();
+        let (list, numbers) = values.get_or_insert_with(|| (vec![0], HashMap::from([(0, 0)])));
+        *numbers.entry(value).or_insert_with(|| {
+            list.push(value);
+            list.len() as u64 - 1
+        })
+    }
+
+    fn value(number: u64) -> u128 {
+        VALUES.lock().as_ref().map_or(0, |(list, _)| list[number as usize])
+    }
+
+    pub(crate) struct Word(AtomicU64);
+
+    impl Word {
+        pub(crate) fn new() -> Word {
+            Word(AtomicU64::new(0))
+        }
+
+        pub(crate) fn load(&self, order: Ordering) -> u128 {
+            value(self.0.load(order))
+        }
+
+        pub(crate) fn store(&self, value: u128, order: Ordering) {
+            self.0.store(number(value), order);
+        }
+
+        pub(crate) fn replace(&self, old: u128, new: u128) -> Result<(), u128> {
+            let changed =
+                self.0.compare_exchange(number(old), number(new), Ordering::AcqRel, Ordering::Acquire);
+            changed.map(drop).map_err(value)
+        }
+    }
+}

@@ -13,13 +13,13 @@
 //! A level is stored with the generation (segment number) it was written under and is brought
 //! forward through the changes it missed when it is next used: each turns it into the new unit and
 //! forgives what exceeds the new burst. `L` becomes the least common multiple of what it was and the
-//! new denominator, so that this does not round either, unless `L` would pass 2^62: then levels are
+//! new denominator, so that this does not round either, unless `L` would pass 2^62 or `K` 2^52: then levels are
 //! rounded up and `R` down, by less than a unit per change.
 //!
-//! **Ranges.** p, q, L < 2^62 and p/q <= 64. From the instant at which `R` is 0 to the last one used
-//! are at most [`RANGE`] (below 2^58 ns), as [`Timeline::rebased`] moves that instant on: `R` stays
-//! below 2^64 tokens, 2^126 units. Burst over rate plus maximal delay is at most [`MAX_FILL`], so a
-//! debt adds less than 2^122 units.
+//! **Ranges.** p, K < 2^52, q, L < 2^62 and p/q <= 64. From the instant at which `R` is 0 to the last one
+//! used are at most [`RANGE`] (below 2^58 ns), as [`Timeline::rebased`] moves that instant on. Burst over
+//! rate plus maximal delay is at most [`MAX_FILL`] (below 2^54 ns). So levels stay below 2^111
+//! ([`MAX_LEVEL`]); those of a rate with p <= 64 that never changed below 2^64.
 
 use super::rate::{Rate, gcd};
 use super::{Standing, Wait};
@@ -37,6 +37,12 @@ pub(crate) const MAX_FILL: u64 = 180 * 86_400_000_000_000;
 
 /// Units per token stay below this.
 const UNITS_LIMIT: u128 = 1 << 62;
+
+/// Units per nanosecond stay below this.
+const PER_NANO_LIMIT: u128 = 1 << 52;
+
+/// No level is above this.
+pub(crate) const MAX_LEVEL: u128 = (1 << 112) - 1;
 
 /// Past this number of segments, those that no debt can have survived are dropped.
 const MANY_SEGMENTS: usize = 64;
@@ -151,7 +157,9 @@ impl Timeline {
         let start = at.max(before.start);
         let (a, b) = (u128::from(before.units), u128::from(rate.nanos()));
         let common = a / gcd(a, b) * b;
-        let units = if common < UNITS_LIMIT { common as u64 } else { rate.nanos() };
+        let per_nano = common / b * u128::from(rate.tokens());
+        let exact = common < UNITS_LIMIT && per_nano < PER_NANO_LIMIT;
+        let units = if exact { common as u64 } else { rate.nanos() };
         self.followed_by(Segment {
             start,
             at_start: convert(before.refilled(start), before.units, units, floor),
@@ -284,8 +292,19 @@ impl Timeline {
     /// The bucket after `cost` was debited at `now`, whatever its wait.
     #[inline]
     pub(crate) fn debit(&self, bucket: Bucket, now: u64, cost: u64) -> Bucket {
-        let level = bucket.level.max(self.refilled(now));
-        Bucket { level: level.saturating_add(self.current.tokens(cost)), generation: self.generation }
+        let level = bucket.level.max(self.refilled(now)).saturating_add(self.current.tokens(cost));
+        Bucket { level: level.min(MAX_LEVEL), generation: self.generation }
+    }
+
+    /// Number of the current segment.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Nanoseconds from `now` until `bucket`, brought forward, is full; `None`: never.
+    pub(crate) fn time_to_full(&self, bucket: Bucket, now: u64) -> Option<u64> {
+        self.time_to(bucket.level, now)
     }
 
     /// Nanoseconds to refill an empty bucket; `None` at rate 0.
@@ -308,7 +327,7 @@ impl Timeline {
             limit: current.burst,
             // At most the burst, a u64.
             remaining: (available / u128::from(current.units)) as u64,
-            reset: self.time_to(bucket.level, now),
+            reset: self.time_to_full(bucket, now),
         }
     }
 }

@@ -32,3 +32,7 @@ pub(crate) struct Standing {
     /// Nanoseconds until full again or until the window ends; `None`: never.
     pub reset: Option<u64>,
 }
+
+impl Standing {
+    pub(crate) const NONE: Standing = Standing { limit: 0, remaining: 0, reset: None };
+}

@@ -6,17 +6,12 @@ use crate::calendar::Windows;
 /// What a limit stores per subject. The default has never been debited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Counter {
-    /// Cost admitted in the window.
-    pub used: u64,
-    /// Start of the newest window that was debited.
+    /// Cost admitted in the window, and the initial debit in the window of the first one. At most `i64::MAX`.
+    pub charged: u64,
+    /// 1 + the number of the newest window that was debited; 0: none ever was.
     pub window: u64,
-    /// Allowance of that window less the limit: an initial debit lowers it, a grant raises it.
-    /// Held as a difference so that a changed limit shifts the allowance by as much.
-    pub adjust: i64,
     /// The period generation that `window` was written under.
     pub generation: u32,
-    /// Whether the first debit under this limit has happened.
-    pub debited: bool,
 }
 
 /// The numbers of a quota; its windows stand in a [`Schedule`].
@@ -54,26 +49,49 @@ impl Schedule {
         Schedule { current: windows, generation: self.generation + 1, past }
     }
 
+    /// Number of the current period.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// `counter` as it stands under the current windows, or `None` if it was written under later
     /// ones, which this schedule does not know.
     ///
     /// A count whose window was still open at a change moves into the new window of that instant,
     /// and stays until that ends; one whose window had ended is empty.
-    pub(crate) fn bring_forward(&self, mut counter: Counter) -> Option<Counter> {
+    #[inline]
+    pub(crate) fn bring_forward(&self, counter: Counter) -> Option<Counter> {
+        if counter.generation == self.generation || counter.window == 0 {
+            return Some(Counter { generation: self.generation, ..counter });
+        }
+        self.bring_forward_stale(counter)
+    }
+
+    #[cold]
+    fn bring_forward_stale(&self, counter: Counter) -> Option<Counter> {
         let missed = self.generation.checked_sub(counter.generation)? as usize;
-        let first = self.past.len() - missed;
+        let first = self.past.len().checked_sub(missed)?;
+        let mut charged = counter.charged;
+        let mut start = self.past[first].0.start_of(counter.window - 1);
         for k in first..self.past.len() {
             let (windows, until) = &self.past[k];
             let next = self.past.get(k + 1).map_or(&self.current, |(windows, _)| windows);
-            let open = windows.at(counter.window).end.is_none_or(|end| end > *until);
-            if !open || !counter.debited {
-                (counter.used, counter.adjust) = (0, 0);
+            let open = windows.at(start).end.is_none_or(|end| end > *until);
+            if !open {
+                charged = 0;
             }
-            let since = if open { counter.window.max(*until) } else { *until };
-            counter.window = next.at(since).start;
+            let since = if open { start.max(*until) } else { *until };
+            start = next.at(since).start;
         }
-        counter.generation = self.generation;
-        Some(counter)
+        Some(Counter { charged, window: 1 + self.current.number(start), generation: self.generation })
+    }
+
+    /// Nanoseconds from `now` until `counter`, brought forward, counts no more; `None`: never.
+    pub(crate) fn time_to_end(&self, counter: Counter, now: u64) -> Option<u64> {
+        let Some(number) = counter.window.checked_sub(1) else { return Some(0) };
+        let window = self.current.at(self.current.start_of(number));
+        window.end.map(|end| end.saturating_sub(now))
     }
 }
 
@@ -81,50 +99,46 @@ impl Schedule {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Open {
     counter: Counter,
-    allowance: u64,
+    /// Whether the first debit has happened.
+    debited: bool,
     /// Nanoseconds until the window ends.
     ends_in: Option<u64>,
 }
 
 impl Quota {
     /// Opens `counter`, brought forward, in the window that counts at `now`.
+    #[inline]
     pub(crate) fn open(&self, schedule: &Schedule, counter: Counter, now: u64) -> Open {
-        let current = schedule.current.at(now);
+        let windows = &schedule.current;
+        let mut window = windows.at(now);
+        let number = 1 + windows.number(window.start);
+        let debited = counter.window != 0;
         let mut counter = counter;
-        let mut window = current;
-        if !counter.debited {
-            counter = Counter {
-                window: current.start,
-                // At most i64::MAX, like the limit.
-                adjust: -(self.initial_debit as i64),
-                generation: schedule.generation,
-                ..Counter::default()
-            };
-        } else if current.start > counter.window {
-            (counter.used, counter.adjust, counter.window) = (0, 0, current.start);
-        } else if current.start < counter.window {
-            window = schedule.current.at(counter.window);
+        if !debited {
+            counter =
+                Counter { charged: self.initial_debit, window: number, generation: schedule.generation };
+        } else if number > counter.window {
+            (counter.charged, counter.window) = (0, number);
+        } else if number < counter.window {
+            window = windows.at(windows.start_of(counter.window - 1));
         }
-        Open {
-            counter,
-            allowance: self.limit.saturating_add_signed(counter.adjust),
-            ends_in: window.end.map(|end| end.saturating_sub(now)),
-        }
+        Open { counter, debited, ends_in: window.end.map(|end| end.saturating_sub(now)) }
     }
 
+    #[inline]
     pub(crate) fn wait(&self, open: &Open, cost: u64) -> Wait {
-        if cost == 0 || u128::from(open.counter.used) + u128::from(cost) <= open.allowance.into() {
+        if cost == 0 || u128::from(open.counter.charged) + u128::from(cost) <= self.limit.into() {
             return Wait::NOW;
         }
         if self.limit == 0 {
             return Wait::Never;
         }
-        if cost > self.limit.max(open.allowance) {
+        if cost > self.limit {
             return Wait::Exceeds;
         }
         // The next window allows the whole limit, but an initial debit that is still to come
         // lowers every window until then.
-        let next = if open.counter.debited { self.limit } else { open.allowance };
+        let next = if open.debited { self.limit } else { self.limit.saturating_sub(self.initial_debit) };
         match open.ends_in {
             Some(wait) if cost <= next => Wait::Nanos(wait),
             _ => Wait::Never,
@@ -132,17 +146,16 @@ impl Quota {
     }
 
     /// The counter after `cost`, at least 1, was debited.
+    #[inline]
     pub(crate) fn debit(&self, open: &Open, cost: u64) -> Open {
-        let mut open = *open;
-        open.counter.used = open.counter.used.saturating_add(cost);
-        open.counter.debited = true;
-        open
+        let charged = open.counter.charged.saturating_add(cost).min(i64::MAX as u64);
+        Open { counter: Counter { charged, ..open.counter }, debited: true, ..*open }
     }
 
     pub(crate) fn standing(&self, open: &Open) -> Standing {
         Standing {
             limit: self.limit,
-            remaining: open.allowance.saturating_sub(open.counter.used),
+            remaining: self.limit.saturating_sub(open.counter.charged),
             reset: open.ends_in,
         }
     }
@@ -150,6 +163,7 @@ impl Quota {
 
 impl Open {
     /// What is to be stored.
+    #[inline]
     pub(crate) fn counter(&self) -> Counter {
         self.counter
     }

@@ -5,9 +5,9 @@ use core::fmt;
 use crate::error::RateError;
 use crate::time::{split_digits, unit_nanos};
 
-/// Numerator and denominator of a rate stay below this, which keeps every product of
-/// [`gcra`](super::gcra) within 128 bits.
-const TERM_LIMIT: u128 = 1 << 62;
+/// The terms of a rate stay below these, which keeps the levels of [`gcra`](super::gcra) within 112 bits.
+const TOKENS_LIMIT: u128 = 1 << 52;
+const NANOS_LIMIT: u128 = 1 << 62;
 
 /// The fastest rate, in tokens per nanosecond.
 const MAX_PER_NANO: u128 = 64;
@@ -27,7 +27,7 @@ const MAX_PER_NANO: u128 = 64;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
-    /// Tokens, in lowest terms with `nanos`; below 2^62.
+    /// Tokens, in lowest terms with `nanos`; below 2^52.
     tokens: u64,
     /// Nanoseconds in which so many tokens arrive; 1..2^62.
     nanos: u64,
@@ -40,7 +40,7 @@ impl Rate {
     /// `tokens` per `nanos` nanoseconds, reduced to lowest terms.
     ///
     /// # Errors
-    /// `nanos` is 0; a term of 2^62 or more; more than 64 tokens per nanosecond.
+    /// `nanos` is 0; 2^52 tokens or 2^62 nanoseconds or more in lowest terms; more than 64 tokens per nanosecond.
     pub fn per_nanos(tokens: u64, nanos: u64) -> Result<Rate, RateError> {
         let text = || format!("{tokens}/{nanos}ns");
         Rate::reduced(tokens.into(), nanos.into(), &text)
@@ -52,13 +52,13 @@ impl Rate {
         }
         let common = gcd(tokens, nanos);
         let (tokens, nanos) = (tokens / common, nanos / common);
-        if tokens >= TERM_LIMIT || nanos >= TERM_LIMIT {
+        if tokens >= TOKENS_LIMIT || nanos >= NANOS_LIMIT {
             return Err(RateError::TooPrecise(text()));
         }
         if tokens > nanos * MAX_PER_NANO {
             return Err(RateError::TooFast(text()));
         }
-        // Both are below 2^62.
+        // Both are below 2^63.
         Ok(Rate { tokens: tokens as u64, nanos: nanos as u64 })
     }
 

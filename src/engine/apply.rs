@@ -40,11 +40,13 @@ impl World {
     ) -> Result<(), ApplyError> {
         for (name, plan) in changes {
             let compiled = match plan {
-                Some(plan) => Some(Arc::new(CompiledPlan::new(name, plan, &mut self.directory, now)?)),
+                Some(plan) => {
+                    Some(Arc::new(CompiledPlan::new(name, plan, Arc::make_mut(&mut self.directory), now)?))
+                }
                 None if self.directory.plan_known(name).is_some() => None,
                 None => continue,
             };
-            let number = self.directory.plan_number(name) as usize;
+            let number = Arc::make_mut(&mut self.directory).plan_number(name) as usize;
             if self.plans.len() <= number {
                 self.plans.resize(number + 1, None);
             }

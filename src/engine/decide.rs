@@ -1,125 +1,63 @@
 //! The decision: who asks, which limits apply, do all accept, debit all or none.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
-use super::decision::{Decision, LimitKind, LimitReport, Report, Verdict};
+use super::capacity::{FullCounts, WhenFull};
+use super::decision::{Decision, LimitKind, Verdict};
+use super::observe::Observer;
 use super::request::{Identity, Request};
+use super::state::{self, Raw, read_line};
 use super::world::{KeyRecord, OwnerKind, World};
-use super::{Engine, Mode, state};
-use crate::algo::gcra::Bucket;
-use crate::algo::quota::Open;
+use super::{Engine, Mode};
+use crate::algo::gcra::{Bucket, Timeline};
+use crate::algo::quota::{Open, Schedule};
 use crate::algo::{Standing, Wait};
 use crate::key::{Found, MAX_KEY};
-use crate::plan::{CompiledPlan, Kind, Limit};
-use crate::store::{CellKey, Words};
+use crate::plan::{CompiledPlan, Kind, Limit, LimitSet, LineUse};
+use crate::store::{At, Claim, Content, HEAD_TAG, Head, Line, NoRoom, Txn};
+use crate::sync::spin_loop;
 use crate::time::Nanos;
 
-/// Who wants to know more than the decision.
-pub(super) trait Observer {
-    /// The subject and plan of a request.
-    fn resolved(&mut self, plan: &CompiledPlan, record: Option<&KeyRecord>);
-    /// A limit after the decision. `standing` is computed only when asked for.
-    fn limit(
-        &mut self,
-        limit: &Limit,
-        violated: bool,
-        window: impl FnOnce() -> Option<u64>,
-        standing: impl FnOnce() -> Standing,
-    );
-    /// The decision has to be made again.
-    fn restart(&mut self);
-}
-
-/// Nobody.
-pub(super) struct Ignore;
-
-impl Observer for Ignore {
-    fn resolved(&mut self, _: &CompiledPlan, _: Option<&KeyRecord>) {}
-    fn limit(&mut self, _: &Limit, _: bool, _: impl FnOnce() -> Option<u64>, _: impl FnOnce() -> Standing) {}
-    fn restart(&mut self) {}
-}
-
-/// Collects a [`Report`].
-#[derive(Default)]
-pub(super) struct Collect {
-    limits: Vec<LimitReport>,
-    plan: Option<Arc<str>>,
-    subject: Option<Arc<str>>,
-    key_id: Option<Arc<str>>,
-}
-
-impl Collect {
-    pub(super) fn into_report(self, decision: Decision) -> Report {
-        Report { decision, limits: self.limits, plan: self.plan, subject: self.subject, key_id: self.key_id }
-    }
-}
-
-impl Observer for Collect {
-    fn resolved(&mut self, plan: &CompiledPlan, record: Option<&KeyRecord>) {
-        if self.plan.is_none() {
-            self.plan = Some(plan.name.clone());
-            self.subject = record.map(|record| record.subject.name.clone());
-            self.key_id = record.map(|record| record.id.clone());
-        }
-    }
-
-    fn limit(
-        &mut self,
-        limit: &Limit,
-        violated: bool,
-        window: impl FnOnce() -> Option<u64>,
-        standing: impl FnOnce() -> Standing,
-    ) {
-        let Standing { limit: size, remaining, reset } = standing();
-        self.limits.push(LimitReport {
-            name: limit.name.clone(),
-            kind: limit.kind.name(),
-            limit: size,
-            remaining,
-            reset: reset.map(Nanos::new),
-            window: window().map(Nanos::new),
-            violated,
-        });
-    }
-
-    fn restart(&mut self) {
-        *self = Collect::default();
-    }
-}
-
-impl Kind {
-    fn name(&self) -> LimitKind {
-        match self {
-            Kind::Throttle { .. } => LimitKind::Throttle,
-            Kind::Quota { .. } => LimitKind::Quota,
-        }
-    }
-}
-
-/// One limit that applies to the decision.
+/// A set of limits that applies, and its owner.
 struct Applied<'w> {
-    limit: &'w Limit,
-    /// Summed over the requests that share the cell.
+    set: &'w LimitSet,
+    owner: u64,
+    /// Index of its first line in the decision.
+    first: usize,
+}
+
+/// A line that takes part in the decision.
+struct Seat<'w> {
+    used: &'w LineUse,
+    hash: u64,
+    /// Summed over the requests that share the line.
     cost: u64,
     /// The request that brought it in.
     part: usize,
     /// Whether its plan only observes.
     observe: bool,
+    held: Held,
+    raw: Raw,
 }
 
-type AppliedList<'w> = SmallVec<[Applied<'w>; 8]>;
-type CellKeys = SmallVec<[CellKey; 8]>;
+/// Where a line's state was found.
+#[derive(Clone, Copy)]
+enum Held {
+    Nowhere,
+    Cell { at: At, word: u128 },
+    Line { line: Line, words: [u128; 4] },
+}
 
-/// A cell as it stands at the decision's instant.
+/// A limit as it stands at the decision's instant.
 #[derive(Clone, Copy)]
 enum State {
     Throttle(Bucket),
     Quota(Open),
 }
 
-struct Judged {
+struct Judged<'w> {
+    limit: &'w Limit,
+    seat: usize,
     state: State,
     /// How long until the limit would accept; its maximal delay is taken off.
     wait: Wait,
@@ -127,14 +65,25 @@ struct Judged {
     delay: u64,
 }
 
-impl Judged {
+impl Judged<'_> {
     fn accepts(&self) -> bool {
         self.wait == Wait::NOW
     }
 }
 
-/// A cell was written under plans that this decision has not seen.
+type Seats<'w> = SmallVec<[Seat<'w>; 4]>;
+type JudgedList<'w> = SmallVec<[Judged<'w>; 8]>;
+
+/// State was written under plans that this decision has not seen.
 struct Outdated;
+
+/// What became of an attempt to debit.
+enum Attempt {
+    Done,
+    /// Something changed meanwhile.
+    Again,
+    Full,
+}
 
 impl Engine {
     pub(super) fn decide<O: Observer>(
@@ -153,7 +102,7 @@ impl Engine {
             }
             match self.decide_in(&world, requests, now.get(), mode, observer) {
                 Ok(decision) => return decision,
-                // The newer world is in place already: it was swapped in before any cell was written under it.
+                // The newer world is in place already: it was swapped in before any state was written under it.
                 Err(Outdated) => observer.restart(),
             }
         }
@@ -167,8 +116,8 @@ impl Engine {
         mode: Mode,
         observer: &mut O,
     ) -> Result<Decision, Outdated> {
-        let mut applied = AppliedList::new();
-        let mut cells = CellKeys::new();
+        let mut sets: SmallVec<[Applied<'_>; 4]> = SmallVec::new();
+        let mut seats = Seats::new();
         let mut observes = false;
         for (part, request) in requests.iter().enumerate() {
             let (owner, plan, record) = match self.resolve(world, request, now) {
@@ -180,30 +129,188 @@ impl Engine {
             };
             observer.resolved(plan, record);
             observes |= plan.observe;
-            let mut add = |owner: u128, limit: &'_ Limit| -> Option<usize> {
-                let key = CellKey { owner, limit: limit.id };
-                let shared = cells.iter().position(|other| *other == key);
-                if shared.is_none() {
-                    cells.push(key);
+            let route = plan.route_limits(request.route, request.stage).map(|set| (owner, set));
+            let pool = (!plan.pool.lines.is_empty())
+                .then(|| (self.owners.owner(OwnerKind::Pool, plan.name.as_bytes()), &plan.pool));
+            for (owner, set) in [Some((owner, &plan.own)), route, pool].into_iter().flatten() {
+                let costs = set.lines.iter().map(|used| request.cost.of(&used.unit));
+                let known = sets.iter().find(|known| known.owner == owner && core::ptr::eq(known.set, set));
+                if let Some(known) = known {
+                    for (seat, cost) in seats[known.first..].iter_mut().zip(costs) {
+                        seat.cost = seat.cost.saturating_add(cost);
+                    }
+                    continue;
                 }
-                shared
-            };
-            let route = plan.route_limits(request.route, request.stage);
-            let pool = if plan.pool.is_empty() {
-                0
-            } else {
-                self.owners.owner(OwnerKind::Pool, plan.name.as_bytes())
-            };
-            let limits = plan.own.iter().chain(route).map(|limit| (owner, limit));
-            for (owner, limit) in limits.chain(plan.pool.iter().map(|limit| (pool, limit))) {
-                let cost = request.cost.of(&limit.unit);
-                match add(owner, limit) {
-                    Some(at) => applied[at].cost = applied[at].cost.saturating_add(cost),
-                    None => applied.push(Applied { limit, cost, part, observe: plan.observe }),
+                sets.push(Applied { set, owner, first: seats.len() });
+                for (used, cost) in set.lines.iter().zip(costs) {
+                    let hash = self.owners.hash(owner, used.shape.line);
+                    let (held, raw) = (Held::Nowhere, Raw::default());
+                    seats.push(Seat { used, hash, cost, part, observe: plan.observe, held, raw });
                 }
             }
         }
-        self.store.transact(&cells, |words| settle(&applied, words, now, mode, observes, observer))
+
+        loop {
+            for seat in &mut seats {
+                (seat.held, seat.raw) = self.look(seat.hash);
+            }
+            let mut judged = judge_all(world, &sets, &seats, now)?;
+            let (mut decision, debits) = conclude(&seats, &judged, observes);
+            let admitted = decision.verdict.is_allowed();
+            if mode == Mode::Check && debits.iter().any(|&debits| debits) {
+                for judged in judged.iter_mut().filter(|judged| debits[judged.seat]) {
+                    judged.state = debited(&seats[judged.seat], judged, now);
+                }
+                match self.debit(world, &seats, &judged, &debits, now) {
+                    Attempt::Done => {}
+                    Attempt::Again => {
+                        spin_loop();
+                        continue;
+                    }
+                    Attempt::Full => {
+                        observer.restart();
+                        decision = Decision::without_limits(Verdict::StoreFull);
+                        return Ok(decision);
+                    }
+                }
+            } else if !self.is_unchanged(&seats) {
+                continue;
+            }
+            for judged in &judged {
+                let seat = &seats[judged.seat];
+                observer.limit(
+                    judged.limit,
+                    !judged.accepts() && (admitted || !seat.observe),
+                    || window(seat, judged.limit, now),
+                    || standing(seat, judged, now),
+                );
+            }
+            return Ok(decision);
+        }
+    }
+
+    /// What is stored for a hash.
+    #[inline]
+    fn look(&self, hash: u64) -> (Held, Raw) {
+        // A line that went to another owner between two looks is looked for again; in a damaged memory it may
+        // stay so, and its owner is taken for a new one.
+        for _ in 0..1_000 {
+            match self.store.find(hash) {
+                None => break,
+                Some((at, word, Content::Level { segment, level })) => {
+                    return (Held::Cell { at, word }, Raw::of_cell(segment, level));
+                }
+                Some((_, _, Content::Line { line, .. })) => {
+                    let Some(line) = self.store.line(line) else { break };
+                    let words = self.store.read_line(line);
+                    let head = Head::of(words[0]);
+                    if head.tag == head_tag(hash) {
+                        return (
+                            Held::Line { line, words },
+                            Raw::of_line(head, words[1], [words[2], words[3]]),
+                        );
+                    }
+                }
+            }
+        }
+        (Held::Nowhere, Raw::default())
+    }
+
+    /// Whether what a refusal was judged on stood there at one instant.
+    fn is_unchanged(&self, seats: &[Seat<'_>]) -> bool {
+        seats.iter().all(|seat| match seat.held {
+            Held::Nowhere => true,
+            Held::Cell { at, word } => seats.len() == 1 || self.store.read(at) == word,
+            Held::Line { line, words } => self.store.read(line.count()) == words[1],
+        })
+    }
+
+    /// Writes what `judged` says, for the seats that are debited.
+    #[inline]
+    fn debit(
+        &self,
+        world: &World,
+        seats: &[Seat<'_>],
+        judged: &[Judged<'_>],
+        debits: &[bool],
+        now: u64,
+    ) -> Attempt {
+        let mut txn = self.store.transaction();
+        let mut counts = FullCounts::default();
+        for (index, seat) in seats.iter().enumerate().filter(|&(index, _)| debits[index]) {
+            let after = |before: &Raw| after(before, seat, index, judged);
+            let tag = head_tag(seat.hash);
+            match seat.held {
+                Held::Line { line, words } => after(&seat.raw).write(&mut txn, line, words, tag),
+                Held::Cell { at, word } => {
+                    let after_in_cell = after(&seat.raw);
+                    if after_in_cell.fits_cell(seat.used) {
+                        let (segment, level) = (after_in_cell.segment, after_in_cell.level as u64);
+                        txn.put(at, word, Content::Level { segment, level });
+                    } else {
+                        let Some(line) = txn.widen(at, word) else {
+                            match self.full(&mut counts) {
+                                true => continue,
+                                false => return self.counted(&counts, Attempt::Full),
+                            }
+                        };
+                        let words = read_line(&txn, line);
+                        after(&seat.raw.moved_to(count_of(words[1]))).write(&mut txn, line, words, tag);
+                    }
+                }
+                Held::Nowhere => {
+                    let fresh = after(&Raw::default());
+                    let claim = if fresh.fits_cell(seat.used) {
+                        Claim::Level { segment: fresh.segment, level: fresh.level as u64 }
+                    } else {
+                        Claim::Line { pinned: false }
+                    };
+                    let age = |txn: &Txn<'_>, content| state::age(world, txn, content, now);
+                    let evict = self.when_full == WhenFull::EvictSmallest;
+                    match txn.claim(seat.hash, claim, evict, &age) {
+                        Ok((line, evicted)) => {
+                            counts.evicted += u64::from(evicted);
+                            if let Some(line) = line {
+                                let words = read_line(&txn, line);
+                                after(&Raw::default().moved_to(count_of(words[1])))
+                                    .write(&mut txn, line, words, tag);
+                            }
+                        }
+                        Err(NoRoom::Taken) => return Attempt::Again,
+                        Err(NoRoom::Full) if self.full(&mut counts) => {}
+                        Err(NoRoom::Full) => return self.counted(&counts, Attempt::Full),
+                    }
+                }
+            }
+        }
+        if txn.is_too_large() {
+            counts.refused += 1;
+            return self.counted(&counts, Attempt::Full);
+        }
+        let grows = txn.fills();
+        if !txn.commit() {
+            return Attempt::Again;
+        }
+        if grows {
+            self.store.grow(2);
+        }
+        self.counted(&counts, Attempt::Done)
+    }
+
+    /// Whether a decision goes on without a cell that cannot be had.
+    fn full(&self, counts: &mut FullCounts) -> bool {
+        let pass = self.when_full == WhenFull::Pass;
+        let count = if pass { &mut counts.passed } else { &mut counts.refused };
+        *count += 1;
+        pass
+    }
+
+    #[inline]
+    fn counted(&self, counts: &FullCounts, attempt: Attempt) -> Attempt {
+        if *counts != FullCounts::default() {
+            self.full_totals.add(counts);
+        }
+        attempt
     }
 
     /// Who asks: the owner of the state, and the plan.
@@ -212,7 +319,7 @@ impl Engine {
         world: &'w World,
         request: &Request<'_>,
         now: u64,
-    ) -> Result<(u128, &'w CompiledPlan, Option<&'w KeyRecord>), Verdict> {
+    ) -> Result<(u64, &'w CompiledPlan, Option<&'w KeyRecord>), Verdict> {
         let key = request.key;
         if key.is_empty() {
             return Err(Verdict::KeyMissing);
@@ -250,112 +357,159 @@ impl Engine {
     }
 }
 
-/// Judges every limit and debits all or none. `words` are those of `applied`, in its order.
-fn settle<O: Observer>(
-    applied: &[Applied<'_>],
-    words: &mut [Words],
-    now: u64,
-    mode: Mode,
-    observes: bool,
-    observer: &mut O,
-) -> Result<Decision, Outdated> {
-    let mut judged: SmallVec<[Judged; 8]> = SmallVec::with_capacity(applied.len());
-    for (applied, words) in applied.iter().zip(words.iter()) {
-        judged.push(judge(applied, words, now)?);
-    }
-    let limits = || applied.iter().zip(&judged);
+/// The tag of a line's owner; 0 is that of a line without one.
+#[inline]
+pub(super) fn head_tag(hash: u64) -> u64 {
+    (hash & HEAD_TAG).max(1)
+}
 
-    // An observing plan neither refuses nor delays; the enforced limits decide alone.
-    let admitted = limits().all(|(limit, judged)| limit.observe || judged.accepts());
-    let debits = |applied: &Applied<'_>| {
-        admitted
-            && (!applied.observe
-                || limits().all(|(other, judged)| other.part != applied.part || judged.accepts()))
+/// The count in a line's count word.
+pub(super) fn count_of(word: u128) -> u64 {
+    (word >> 64) as u64
+}
+
+#[inline]
+fn judge_all<'w>(
+    world: &World,
+    sets: &[Applied<'w>],
+    seats: &[Seat<'w>],
+    now: u64,
+) -> Result<JudgedList<'w>, Outdated> {
+    let mut judged = JudgedList::new();
+    for applied in sets {
+        for limit in &applied.set.limits {
+            let seat = applied.first + limit.line;
+            judged.push(judge(world, limit, seat, &seats[seat], now)?);
+        }
+    }
+    Ok(judged)
+}
+
+#[inline]
+fn judge<'w>(
+    world: &World,
+    limit: &'w Limit,
+    index: usize,
+    seat: &Seat<'_>,
+    now: u64,
+) -> Result<Judged<'w>, Outdated> {
+    let shape = &seat.used.shape;
+    let (state, wait, delay) = match &limit.kind {
+        Kind::Throttle { max_delay } => {
+            let raw = &seat.raw;
+            let bucket = match raw.segment {
+                0 => Some(Bucket { level: 0, generation: timeline(seat).map_or(0, Timeline::generation) }),
+                segment => world.directory.bucket(shape, segment, raw.level),
+            };
+            let bucket = bucket.ok_or(Outdated)?;
+            let wait = timeline(seat).map_or(Wait::NOW, |timeline| timeline.wait(bucket, now, seat.cost));
+            let (wait, delay) = match wait {
+                Wait::Nanos(nanos) => (Wait::Nanos(nanos.saturating_sub(*max_delay)), nanos),
+                never => (never, 0),
+            };
+            (State::Throttle(bucket), wait, delay)
+        }
+        Kind::Quota { slot, quota } => {
+            let schedule = schedule(seat, *slot).ok_or(Outdated)?;
+            let counter = schedule.bring_forward(seat.raw.counter(*slot)).ok_or(Outdated)?;
+            let open = quota.open(schedule, counter, now);
+            (State::Quota(open), quota.wait(&open, seat.cost), 0)
+        }
     };
-    let denied = limits().any(|(_, judged)| !judged.accepts());
-    let violates =
-        |applied: &Applied<'_>, judged: &Judged| !judged.accepts() && (admitted || !applied.observe);
+    Ok(Judged { limit, seat: index, state, wait, delay })
+}
+
+#[inline]
+fn timeline<'s>(seat: &'s Seat<'_>) -> Option<&'s Timeline> {
+    seat.used.shape.throttle.as_deref()
+}
+
+#[inline]
+fn schedule<'s>(seat: &'s Seat<'_>, slot: usize) -> Option<&'s Schedule> {
+    seat.used.shape.quotas[slot].as_ref().map(|quota| &*quota.schedule)
+}
+
+/// The decision, and which seats are debited if it is carried out.
+fn conclude(seats: &[Seat<'_>], judged: &[Judged<'_>], observes: bool) -> (Decision, SmallVec<[bool; 8]>) {
+    let observed = |judged: &Judged<'_>| seats[judged.seat].observe;
+    // An observing plan neither refuses nor delays; the enforced limits decide alone.
+    let admitted = judged.iter().all(|judged| observed(judged) || judged.accepts());
+    let denied = judged.iter().any(|judged| !judged.accepts());
+    let debits = seats.iter().map(|seat| {
+        let mut own = judged.iter().filter(|judged| seats[judged.seat].part == seat.part);
+        admitted && seat.cost > 0 && (!seat.observe || own.all(Judged::accepts))
+    });
+    let debits = debits.collect();
 
     let mut decision = Decision::without_limits(Verdict::Ok);
     decision.would_deny = observes.then_some(denied);
     if denied {
-        let violated = limits().filter(|(limit, judged)| violates(limit, judged));
-        let (verdict, wait) = refusal(violated.map(|(limit, judged)| (limit.limit.kind.name(), judged.wait)));
+        let violated = judged.iter().filter(|judged| !judged.accepts() && (admitted || !observed(judged)));
+        let (verdict, wait) = refusal(violated.map(|judged| (judged.limit.kind.name(), judged.wait)));
         decision.retry_after = wait.map(Nanos::new);
         if !admitted {
             decision.verdict = verdict;
         }
     }
     if admitted {
-        let delay = limits().filter(|(limit, _)| !limit.observe).map(|(_, judged)| judged.delay).max();
+        let delay = judged.iter().filter(|judged| !observed(judged)).map(|judged| judged.delay).max();
         decision.delay = Nanos::new(delay.unwrap_or(0));
         if decision.delay > Nanos::ZERO {
             decision.verdict = Verdict::Delayed;
         }
     }
-
-    for ((applied, judged), words) in limits().zip(words) {
-        let mut after = judged.state;
-        if mode == Mode::Check && applied.cost > 0 && debits(applied) {
-            after = debited(applied, judged.state, now);
-            *words = match after {
-                State::Throttle(bucket) => state::of_bucket(bucket),
-                State::Quota(open) => state::of_counter(open.counter()),
-            };
-        }
-        observer.limit(
-            applied.limit,
-            violates(applied, judged),
-            || window(applied.limit, now),
-            || standing(applied.limit, after, now),
-        );
-    }
-    Ok(decision)
+    (decision, debits)
 }
 
-fn judge(applied: &Applied<'_>, words: &Words, now: u64) -> Result<Judged, Outdated> {
-    let cost = applied.cost;
-    Ok(match &applied.limit.kind {
-        Kind::Throttle { timeline, max_delay } => {
-            let bucket = timeline.bring_forward(state::bucket(words)).ok_or(Outdated)?;
-            let wait = timeline.wait(bucket, now, cost);
-            let (wait, delay) = match wait {
-                Wait::Nanos(nanos) => (Wait::Nanos(nanos.saturating_sub(*max_delay)), nanos),
-                never => (never, 0),
-            };
-            Judged { state: State::Throttle(bucket), wait, delay }
+fn debited(seat: &Seat<'_>, judged: &Judged<'_>, now: u64) -> State {
+    match (&judged.limit.kind, judged.state) {
+        (Kind::Throttle { .. }, State::Throttle(bucket)) => {
+            State::Throttle(timeline(seat).map_or(bucket, |timeline| timeline.debit(bucket, now, seat.cost)))
         }
-        Kind::Quota { quota, schedule } => {
-            let counter = schedule.bring_forward(state::counter(words)).ok_or(Outdated)?;
-            let open = quota.open(schedule, counter, now);
-            Judged { state: State::Quota(open), wait: quota.wait(&open, cost), delay: 0 }
-        }
-    })
-}
-
-fn debited(applied: &Applied<'_>, state: State, now: u64) -> State {
-    match (&applied.limit.kind, state) {
-        (Kind::Throttle { timeline, .. }, State::Throttle(bucket)) => {
-            State::Throttle(timeline.debit(bucket, now, applied.cost))
-        }
-        (Kind::Quota { quota, .. }, State::Quota(open)) => State::Quota(quota.debit(&open, applied.cost)),
+        (Kind::Quota { quota, .. }, State::Quota(open)) => State::Quota(quota.debit(&open, seat.cost)),
         (_, state) => state,
     }
 }
 
-fn standing(limit: &Limit, state: State, now: u64) -> Standing {
-    match (&limit.kind, state) {
-        (Kind::Throttle { timeline, .. }, State::Throttle(bucket)) => timeline.standing(bucket, now),
+/// What is to be stored for a seat that is debited.
+#[inline]
+fn after(before: &Raw, seat: &Seat<'_>, index: usize, judged: &[Judged<'_>]) -> Raw {
+    let mut after = before.counted(seat.cost);
+    if after.segment == 0 {
+        after.segment = seat.used.shape.segment;
+    }
+    for judged in judged.iter().filter(|judged| judged.seat == index) {
+        match (&judged.limit.kind, judged.state) {
+            (Kind::Quota { slot, .. }, State::Quota(open)) => after.set_counter(*slot, open.counter()),
+            (_, State::Throttle(bucket)) => {
+                (after.segment, after.level) = (seat.used.shape.segment, bucket.level);
+            }
+            _ => {}
+        }
+    }
+    for (slot, used) in seat.used.quotas.iter().enumerate() {
+        if !used {
+            after.freeze(slot, before);
+        }
+    }
+    after
+}
+
+fn standing(seat: &Seat<'_>, judged: &Judged<'_>, now: u64) -> Standing {
+    match (&judged.limit.kind, judged.state) {
+        (Kind::Throttle { .. }, State::Throttle(bucket)) => {
+            timeline(seat).map_or(Standing::NONE, |timeline| timeline.standing(bucket, now))
+        }
         (Kind::Quota { quota, .. }, State::Quota(open)) => quota.standing(&open),
-        _ => Standing { limit: 0, remaining: 0, reset: None },
+        _ => Standing::NONE,
     }
 }
 
-fn window(limit: &Limit, now: u64) -> Option<u64> {
+fn window(seat: &Seat<'_>, limit: &Limit, now: u64) -> Option<u64> {
     match &limit.kind {
-        Kind::Throttle { timeline, .. } => timeline.fill_time(),
-        Kind::Quota { schedule, .. } => {
-            let window = schedule.windows().at(now);
+        Kind::Throttle { .. } => timeline(seat)?.fill_time(),
+        Kind::Quota { slot, .. } => {
+            let window = schedule(seat, *slot)?.windows().at(now);
             window.end.map(|end| end - window.start)
         }
     }

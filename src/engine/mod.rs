@@ -5,8 +5,11 @@
 //! Changes build a new world beside the old one and swap it in; a decision sees one of the two.
 
 mod apply;
+mod capacity;
 mod decide;
 mod decision;
+mod observe;
+mod register;
 mod request;
 mod state;
 mod world;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use request::Request;
 
@@ -24,7 +28,8 @@ use crate::plan::Changes;
 use crate::store::Store;
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
-use decide::{Collect, Ignore};
+use capacity::FullTotals;
+use observe::{Collect, Ignore};
 use world::World;
 
 /// Whether a decision is to be carried out.
@@ -63,6 +68,8 @@ pub struct Engine {
     peppers: Peppers,
     clock: Clock,
     owners: world::Owners,
+    when_full: WhenFull,
+    full_totals: FullTotals,
 }
 
 /// What an engine begins with.
@@ -71,6 +78,8 @@ pub struct EngineBuilder {
     changes: Changes,
     peppers: Vec<Pepper>,
     clock: Option<Clock>,
+    capacity: Capacity,
+    when_full: WhenFull,
 }
 
 impl EngineBuilder {
@@ -92,32 +101,57 @@ impl EngineBuilder {
         self
     }
 
+    /// How much state the engine can hold; [`Capacity::new`] by default.
+    pub fn capacity(mut self, capacity: Capacity) -> EngineBuilder {
+        self.capacity = capacity;
+        self
+    }
+
+    /// What happens to a new anonymous subject when that is used up; [`WhenFull::Refuse`] by default.
+    pub fn when_full(mut self, when_full: WhenFull) -> EngineBuilder {
+        self.when_full = when_full;
+        self
+    }
+
     /// Makes the engine.
     ///
     /// # Errors
-    /// The first thing wrong in the definitions, with its field, value and what would be right.
+    /// The first thing wrong in the definitions, with its field, value and what would be right; a capacity that
+    /// there is no memory for, or that the subjects do not fit into.
     pub fn build(self) -> Result<Engine, ApplyError> {
         let mut peppers = Peppers::default();
         for pepper in self.peppers {
             peppers.add(pepper).map_err(|error| ApplyError::invalid("pepper", error))?;
         }
-        let owners = world::Owners::new();
-        let world = World::default().changed(&self.changes, 0, &peppers, &owners)?;
-        Ok(Engine {
-            world: ArcSwap::from_pointee(world),
+        let store = Store::heap(self.capacity.size()).ok_or_else(|| {
+            let problem = format!("there is no memory for {} bytes: plan for less", self.capacity.bytes());
+            ApplyError::capacity("capacity", problem)
+        })?;
+        let engine = Engine {
+            world: ArcSwap::from_pointee(World::default()),
             writer: Mutex::new(()),
-            store: Store::new(),
+            store,
             peppers,
             clock: self.clock.unwrap_or_else(Clock::system),
-            owners,
-        })
+            owners: world::Owners::new(),
+            when_full: self.when_full,
+            full_totals: FullTotals::default(),
+        };
+        engine.put_in_place(&World::default(), &self.changes, 0)?;
+        Ok(engine)
     }
 }
 
 impl Engine {
     /// Begins an engine.
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { changes: Changes::new(), peppers: Vec::new(), clock: None }
+        EngineBuilder {
+            changes: Changes::new(),
+            peppers: Vec::new(),
+            clock: None,
+            capacity: Capacity::new(),
+            when_full: WhenFull::default(),
+        }
     }
 
     /// An engine from a plan file.
@@ -204,9 +238,7 @@ impl Engine {
     pub fn apply_at(&self, changes: &Changes, now: Nanos) -> Result<(), ApplyError> {
         let _writer = self.writer.lock();
         let world = self.world_at(now);
-        let next = world.changed(changes, now.get(), &self.peppers, &self.owners)?;
-        self.world.store(Arc::new(next));
-        Ok(())
+        self.put_in_place(&world, changes, now.get())
     }
 
     /// Switches a key on. An expired or revoked key stays as it is.
@@ -248,9 +280,15 @@ impl Engine {
         self.world.load().plan_named(name).is_some()
     }
 
-    /// Number of cells that hold state.
+    /// Number of cells in use: those of registered subjects and pools, and of anonymous subjects that were ever
+    /// admitted and have not been replaced. Counts them one by one.
     pub fn cells(&self) -> usize {
-        self.store.len()
+        self.store.cells()
+    }
+
+    /// What happened so far because there was no room.
+    pub fn full_counts(&self) -> FullCounts {
+        self.full_totals.get()
     }
 
     fn change_key(&self, key_id: &str, change: impl FnOnce(&mut world::KeyRecord)) -> Result<(), KeyError> {
@@ -286,6 +324,6 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("cells", &self.cells()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("full_counts", &self.full_counts()).finish_non_exhaustive()
     }
 }

@@ -1,37 +1,183 @@
-//! What a cell's four words mean. All zeros is the fresh state of both kinds.
+//! What the words of cells and lines mean. A line that was never written, and an empty cell, are the fresh state.
 //!
-//! | kind | word 0 | word 1 | word 2 | word 3 |
-//! | --- | --- | --- | --- | --- |
-//! | throttle | level, low half | level, high half | 0 | generation |
-//! | quota | used | window start | adjustment, two's complement | generation; bit 32: debited |
+//! | word of a line | 64..127 | 0..64 |
+//! | --- | --- | --- |
+//! | head | owner's tag | segment, level's high part |
+//! | count | everything that was ever debited, modulo 2^63 | level's low part |
+//! | quota | count at which the window began; frozen: charge | bit 63: frozen, generation 46..63, window 0..46 |
+//!
+//! All limits of a line share one unit, so that a debit changes the count word alone: a quota's charge is the
+//! count less that at which its window began. The other words change when a window, a generation or the owner does, and
+//! the count with them: it never takes a value twice (before 2^63 units were debited), so that a decision whose
+//! count word is still in place was made on all four.
+//!
+//! A quota that its plan does not use (any more) is *frozen*: what the others debit is not its charge.
 
+use super::world::World;
 use crate::algo::gcra::Bucket;
 use crate::algo::quota::Counter;
-use crate::store::Words;
+use crate::plan::{LineUse, QUOTAS, Shape};
+use crate::store::{Content, Head, Line, Txn};
 
-const DEBITED: u64 = 1 << 32;
+const COUNT: u64 = i64::MAX as u64;
+const FROZEN: u64 = 1 << 63;
+const WINDOW: u64 = (1 << 46) - 1;
+const GENERATION: u64 = (1 << 17) - 1;
 
-pub(super) fn bucket(words: &Words) -> Bucket {
-    Bucket { level: u128::from(words[1]) << 64 | u128::from(words[0]), generation: words[3] as u32 }
+/// What is stored for one owner and line, as one look found it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Raw {
+    pub segment: u32,
+    pub level: u128,
+    pub count: u64,
+    quotas: [u128; QUOTAS],
 }
 
-pub(super) fn of_bucket(bucket: Bucket) -> Words {
-    [bucket.level as u64, (bucket.level >> 64) as u64, 0, bucket.generation.into()]
-}
+impl Raw {
+    /// The state of a new owner.
+    pub(super) fn fresh(segment: u32) -> Raw {
+        Raw { segment, ..Raw::default() }
+    }
 
-pub(super) fn counter(words: &Words) -> Counter {
-    Counter {
-        used: words[0],
-        window: words[1],
-        adjust: words[2] as i64,
-        generation: words[3] as u32,
-        debited: words[3] & DEBITED != 0,
+    pub(super) fn of_cell(segment: u32, level: u64) -> Raw {
+        Raw { segment, level: level.into(), ..Raw::default() }
+    }
+
+    /// The state of a line that has an owner. `count` is the count word, which was read before the others.
+    #[inline]
+    pub(super) fn of_line(head: Head, count: u128, quotas: [u128; QUOTAS]) -> Raw {
+        Raw {
+            segment: head.segment,
+            level: u128::from(head.high) << 64 | u128::from(count as u64),
+            count: (count >> 64) as u64,
+            quotas,
+        }
+    }
+
+    #[inline]
+    pub(super) fn counter(&self, slot: usize) -> Counter {
+        let word = self.quotas[slot];
+        let (value, low) = ((word >> 64) as u64, word as u64);
+        let window = low & WINDOW;
+        if window == 0 {
+            return Counter::default();
+        }
+        let charged = if low & FROZEN != 0 { value } else { self.count.wrapping_sub(value) & COUNT };
+        // Below 2^17.
+        Counter { charged, window, generation: (low >> 46 & GENERATION) as u32 }
+    }
+
+    /// Whether a quota that no shape knows was debited.
+    fn has_quota(&self, slot: usize) -> bool {
+        self.quotas[slot] as u64 & WINDOW != 0
+    }
+
+    /// This state with `cost` counted. Charges stay as they are until [`set_counter`](Raw::set_counter).
+    #[inline]
+    pub(super) fn counted(&self, cost: u64) -> Raw {
+        Raw { count: self.count.wrapping_add(cost) & COUNT, ..*self }
+    }
+
+    /// The charge of a quota in use. Changes no word if it grew by what was counted, in the same window.
+    #[inline]
+    pub(super) fn set_counter(&mut self, slot: usize, counter: Counter) {
+        let base = self.count.wrapping_sub(counter.charged) & COUNT;
+        let low = u64::from(counter.generation) << 46 | counter.window & WINDOW;
+        self.quotas[slot] = u128::from(base) << 64 | u128::from(low);
+    }
+
+    /// Keeps the charge that `before` has for a quota that is not in use.
+    #[inline]
+    pub(super) fn freeze(&mut self, slot: usize, before: &Raw) {
+        let low = before.quotas[slot] as u64;
+        if low & WINDOW != 0 && low & FROZEN == 0 {
+            let charged = before.counter(slot).charged;
+            self.quotas[slot] = u128::from(charged) << 64 | u128::from(low | FROZEN);
+        }
+    }
+
+    /// The same for a line with another count, of a former owner.
+    pub(super) fn moved_to(&self, count: u64) -> Raw {
+        let mut moved = Raw { count, ..*self };
+        for slot in 0..QUOTAS {
+            if self.has_quota(slot) && self.quotas[slot] as u64 & FROZEN == 0 {
+                moved.set_counter(slot, self.counter(slot));
+            }
+        }
+        moved
+    }
+
+    #[inline]
+    fn words(&self, tag: u64) -> [u128; 4] {
+        // Levels are below 2^112.
+        let head = Head { tag, segment: self.segment, high: (self.level >> 64) as u64 };
+        let count = u128::from(self.count) << 64 | u128::from(self.level as u64);
+        [head.word(), count, self.quotas[0], self.quotas[1]]
+    }
+
+    /// Plans this state for a line of `tag`, as far as its words differ from what stands there.
+    #[inline]
+    pub(super) fn write(&self, txn: &mut Txn<'_>, line: Line, before: [u128; 4], tag: u64) {
+        let ats = [line.head(), line.count(), line.quota(0), line.quota(1)];
+        for ((at, old), new) in ats.into_iter().zip(before).zip(self.words(tag)) {
+            if old != new {
+                txn.write(at, old, new);
+            }
+        }
+    }
+
+    /// Whether a cell of its own can hold it.
+    #[inline]
+    pub(super) fn fits_cell(&self, used: &LineUse) -> bool {
+        self.segment < crate::store::CELL_SEGMENTS
+            && self.level >> 64 == 0
+            && !used.quotas[0]
+            && !used.quotas[1]
     }
 }
 
-pub(super) fn of_counter(counter: Counter) -> Words {
-    let debited = if counter.debited { DEBITED } else { 0 };
-    [counter.used, counter.window, counter.adjust as u64, u64::from(counter.generation) | debited]
+/// The four words of a line, the count before the others.
+#[inline]
+pub(super) fn read_line(txn: &Txn<'_>, line: Line) -> [u128; 4] {
+    let count = txn.read(line.count());
+    [txn.read(line.head()), count, txn.read(line.quota(0)), txn.read(line.quota(1))]
+}
+
+/// In how many nanoseconds after `now` a cell's content will be indistinguishable from fresh; `None`: never, or
+/// not that this world could know.
+pub(super) fn age(world: &World, txn: &Txn<'_>, content: Content, now: u64) -> Option<u64> {
+    let raw = match content {
+        Content::Level { segment, level } => Raw::of_cell(segment, level),
+        Content::Line { line: number, .. } => {
+            let [head, count, a, b] = read_line(txn, txn.line(number)?);
+            let head = Head::of(head);
+            if head.tag == 0 {
+                return Some(0);
+            }
+            Raw::of_line(head, count, [a, b])
+        }
+    };
+    let shape = world.directory.shape_of(raw.segment)?;
+    let throttle = match &shape.throttle {
+        Some(timeline) => {
+            let bucket: Bucket = world.directory.bucket(shape, raw.segment, raw.level)?;
+            timeline.time_to_full(bucket, now)?
+        }
+        None => 0,
+    };
+    (0..QUOTAS).try_fold(throttle, |longest, slot| Some(longest.max(quota_age(shape, &raw, slot, now)?)))
+}
+
+fn quota_age(shape: &Shape, raw: &Raw, slot: usize, now: u64) -> Option<u64> {
+    match &shape.quotas[slot] {
+        None => (!raw.has_quota(slot)).then_some(0),
+        Some(quota) => {
+            let counter = quota.schedule.bring_forward(raw.counter(slot))?;
+            // The window of the first debit knows an initial debit that no later one does.
+            let fresh = counter.window == 0 || !quota.initial_debit;
+            if fresh { quota.schedule.time_to_end(counter, now) } else { None }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -39,12 +185,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_hold_every_state() {
-        let full = Bucket { level: u128::MAX - 5, generation: u32::MAX };
-        assert_eq!(bucket(&of_bucket(full)), full);
-        let counted = Counter { used: u64::MAX, window: 7, adjust: -9, generation: u32::MAX, debited: true };
-        assert_eq!(counter(&of_counter(counted)), counted);
-        assert_eq!(bucket(&[0; 4]), Bucket::default());
-        assert_eq!(counter(&[0; 4]), Counter::default());
+    fn a_debit_changes_the_count_word_alone() {
+        let mut raw = Raw { segment: 7, level: (1 << 70) + 5, count: COUNT - 3, ..Raw::default() };
+        raw.set_counter(0, Counter { charged: 4, window: 12, generation: 1 });
+        raw.set_counter(1, Counter { charged: 0, window: WINDOW, generation: GENERATION as u32 });
+        let mut after = raw.counted(10);
+        after.level += 3;
+        after.set_counter(0, Counter { charged: 14, window: 12, generation: 1 });
+        after.set_counter(1, Counter { charged: 10, window: WINDOW, generation: GENERATION as u32 });
+        let (before, words) = (raw.words(9), after.words(9));
+        assert_eq!(before[0], words[0]);
+        assert_ne!(before[1], words[1]);
+        assert_eq!(before[2..], words[2..]);
+        assert_eq!(after.counter(0), Counter { charged: 14, window: 12, generation: 1 });
+        assert!(words.iter().all(|word| word >> 127 == 0));
+        assert_eq!(Raw::of_line(Head::of(words[0]), words[1], [words[2], words[3]]), after);
+    }
+
+    #[test]
+    fn a_frozen_quota_keeps_its_charge() {
+        let mut raw = Raw::default();
+        raw.set_counter(1, Counter { charged: 4, window: 12, generation: 1 });
+        let mut after = raw.counted(10);
+        after.freeze(1, &raw);
+        assert_eq!(after.counter(1), raw.counter(1));
+        let later = after.counted(5);
+        assert_eq!(later.counter(1).charged, 4);
+        let moved = later.moved_to(99);
+        assert_eq!(moved.counter(1), raw.counter(1));
+        let moved = raw.moved_to(99);
+        assert_eq!(moved.counter(1), raw.counter(1));
+        let mut fresh = Raw::default();
+        fresh.freeze(0, &Raw::default());
+        assert_eq!(fresh, Raw::default());
     }
 }

@@ -15,7 +15,7 @@ pub(super) type KeyRecord = Record<Subject>;
 #[derive(Debug)]
 pub(super) struct Subject {
     pub name: Arc<str>,
-    pub owner: u128,
+    pub owner: u64,
     /// Plan numbers.
     pub plans: Vec<u32>,
     /// Digests of its keys.
@@ -26,7 +26,7 @@ pub(super) struct Subject {
 pub(super) struct World {
     /// The instant that arithmetic counts from; none until something is decided or changed.
     base: Option<u64>,
-    pub(super) directory: Directory,
+    pub(super) directory: Arc<Directory>,
     /// By plan number; none for a plan that was removed.
     pub(super) plans: Vec<Option<Arc<CompiledPlan>>>,
     pub(super) subjects: HashTrieMapSync<Arc<str>, Arc<Subject>, RandomState>,
@@ -37,7 +37,7 @@ impl Default for World {
     fn default() -> World {
         World {
             base: None,
-            directory: Directory::default(),
+            directory: Arc::default(),
             plans: Vec::new(),
             subjects: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::new()),
             keys: Registry::default(),
@@ -54,11 +54,10 @@ impl World {
 
     pub(super) fn rebased(&self, now: u64) -> World {
         let mut world = self.clone();
-        world.directory.rebase(now, self.base.is_none());
+        Arc::make_mut(&mut world.directory).rebase(now, self.base.is_none());
         world.base = Some(now);
-        let timelines = world.directory.timelines();
         for plan in world.plans.iter_mut().flatten() {
-            Arc::make_mut(plan).refresh(&|limit| timelines.get(&limit).cloned());
+            Arc::make_mut(plan).refresh(&world.directory);
         }
         world
     }
@@ -73,11 +72,10 @@ impl World {
     }
 }
 
-/// Numbers for whoever owns state: keyed 128-bit hashes, secret to this engine, so that nobody can
-/// aim for another's cell.
+/// Numbers for whoever owns state: keyed hashes, secret to this engine, so that nobody can aim for another's
+/// cell.
 pub(super) struct Owners {
-    high: RandomState,
-    low: RandomState,
+    state: RandomState,
 }
 
 /// Keeps the three kinds of owners apart.
@@ -90,12 +88,17 @@ pub(super) enum OwnerKind {
 
 impl Owners {
     pub(super) fn new() -> Owners {
-        Owners { high: RandomState::new(), low: RandomState::new() }
+        Owners { state: RandomState::new() }
     }
 
     #[inline]
-    pub(super) fn owner(&self, kind: OwnerKind, name: &[u8]) -> u128 {
-        let kind = kind as u8;
-        u128::from(self.high.hash_one((kind, name))) << 64 | u128::from(self.low.hash_one((kind, name)))
+    pub(super) fn owner(&self, kind: OwnerKind, name: &[u8]) -> u64 {
+        self.state.hash_one((kind as u8, name))
+    }
+
+    /// The hash of an owner's state in a line.
+    #[inline]
+    pub(super) fn hash(&self, owner: u64, line: u32) -> u64 {
+        self.state.hash_one((owner, line))
     }
 }

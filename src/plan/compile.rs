@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::directory::{Directory, Identity, Place};
+use super::directory::{Directory, Group, Part, Place, QUOTAS, Shape, TooMany};
 use super::names::{check_name, shown};
 use super::route::{Pattern, RouteTable};
 use super::spec::{Concurrency, Limits, Plan, Quota, Throttle};
-use crate::algo::gcra::{MAX_FILL, Timeline};
-use crate::algo::quota::{self, Schedule};
+use crate::algo::gcra::MAX_FILL;
+use crate::algo::quota;
 use crate::algo::rate::Rate;
 use crate::calendar::{Period, Windows, zone};
 use crate::error::ApplyError;
@@ -19,25 +19,41 @@ use crate::time::parse_duration;
 /// A limit, ready to be judged.
 #[derive(Clone, Debug)]
 pub(crate) struct Limit {
-    /// Number of the limit's identity: with an owner it names a cell.
-    pub id: u32,
+    /// Index of its line in [`LimitSet::lines`].
+    pub line: usize,
     /// As reports show it: `daily`, `route:GET /pets:throttle`, `pool:all-day`.
     pub name: Arc<str>,
-    pub unit: Arc<str>,
     pub kind: Kind,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Throttle {
-        timeline: Arc<Timeline>,
         /// Longest wait that is accepted, in nanoseconds.
         max_delay: u64,
     },
     Quota {
+        /// Which of the line's quotas.
+        slot: usize,
         quota: quota::Quota,
-        schedule: Arc<Schedule>,
     },
+}
+
+/// A line of a plan, and which of its parts the plan uses.
+#[derive(Clone, Debug)]
+pub(crate) struct LineUse {
+    pub shape: Arc<Shape>,
+    pub unit: Arc<str>,
+    pub throttle: bool,
+    pub quotas: [bool; QUOTAS],
+}
+
+/// The limits of one place: a plan's own, a route's, the pool's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LimitSet {
+    /// In the order of the definition, throttles first.
+    pub limits: Vec<Limit>,
+    pub lines: Vec<LineUse>,
 }
 
 /// A plan, ready for decisions.
@@ -47,10 +63,10 @@ pub(crate) struct CompiledPlan {
     /// Sorted; empty: every stage.
     stages: Vec<Box<str>>,
     pub observe: bool,
-    pub own: Vec<Limit>,
+    pub own: LimitSet,
     routes: RouteTable,
-    route_limits: Vec<Vec<Limit>>,
-    pub pool: Vec<Limit>,
+    route_limits: Vec<LimitSet>,
+    pub pool: LimitSet,
 }
 
 impl CompiledPlan {
@@ -71,22 +87,25 @@ impl CompiledPlan {
     }
 
     /// The limits of the route pattern that wins; none without a route or a winner.
-    pub(crate) fn route_limits(&self, route: Option<&str>, stage: Option<&str>) -> &[Limit] {
+    pub(crate) fn route_limits(&self, route: Option<&str>, stage: Option<&str>) -> Option<&LimitSet> {
         if self.route_limits.is_empty() {
-            return &[];
+            return None;
         }
-        let winner = route.and_then(|route| self.routes.find(route, stage));
-        winner.map_or(&[], |index| &self.route_limits[index])
+        let winner = route.and_then(|route| self.routes.find(route, stage))?;
+        self.route_limits.get(winner)
     }
 
-    /// Takes over the histories that `timeline` finds by limit number.
-    pub(crate) fn refresh(&mut self, timeline: &dyn Fn(u32) -> Option<Arc<Timeline>>) {
-        let routes = self.route_limits.iter_mut().flatten();
-        for limit in self.own.iter_mut().chain(routes).chain(&mut self.pool) {
-            if let (Kind::Throttle { timeline: current, .. }, Some(moved)) =
-                (&mut limit.kind, timeline(limit.id))
-            {
-                *current = moved;
+    /// Every line that a subject of this plan can have.
+    pub(crate) fn subject_lines(&self) -> impl Iterator<Item = &LineUse> {
+        self.own.lines.iter().chain(self.route_limits.iter().flat_map(|set| &set.lines))
+    }
+
+    /// Takes over the histories of `directory`.
+    pub(crate) fn refresh(&mut self, directory: &Directory) {
+        let routes = self.route_limits.iter_mut().flat_map(|set| &mut set.lines);
+        for line in self.own.lines.iter_mut().chain(routes).chain(&mut self.pool.lines) {
+            if let Some(shape) = directory.shape(line.shape.line) {
+                line.shape = shape.clone();
             }
         }
     }
@@ -122,10 +141,10 @@ impl CompiledPlan {
             name: name.into(),
             stages,
             observe: plan.observe,
-            own: Vec::new(),
+            own: LimitSet::default(),
             routes: RouteTable::default(),
             route_limits: Vec::new(),
-            pool: Vec::new(),
+            pool: LimitSet::default(),
         };
 
         let number = directory.plan_number(name);
@@ -151,7 +170,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn set(&mut self, field: &str, place: &Place, limits: &Limits) -> Result<Vec<Limit>, ApplyError> {
+    fn set(&mut self, field: &str, place: &Place, limits: &Limits) -> Result<LimitSet, ApplyError> {
         self.limits(field, place, &limits.throttle, &limits.quotas, limits.concurrency.as_ref())
     }
 
@@ -162,42 +181,59 @@ impl Compiler<'_> {
         throttles: &[Throttle],
         quotas: &[Quota],
         concurrency: Option<&Concurrency>,
-    ) -> Result<Vec<Limit>, ApplyError> {
+    ) -> Result<LimitSet, ApplyError> {
         if concurrency.is_some() {
             return Err(ApplyError::invalid(
                 format!("{field}.concurrency"),
                 "concurrency limits are not supported yet",
             ));
         }
-        let mut limits = Vec::with_capacity(throttles.len() + quotas.len());
+        let mut defined = Vec::with_capacity(throttles.len() + quotas.len());
         for (index, throttle) in throttles.iter().enumerate() {
             let field = match throttles.len() {
                 1 => format!("{field}.throttle"),
                 _ => format!("{field}.throttle[{index}]"),
             };
-            limits.push((self.throttle(&field, place, throttle)?, field));
+            defined.push((self.throttle(&field, place, throttle)?, field));
         }
         for (index, quota) in quotas.iter().enumerate() {
             let field = format!("{field}.quotas[{index}]");
-            limits.push((self.quota(&field, place, quota)?, field));
+            defined.push((self.quota(&field, place, quota)?, field));
         }
         let mut names = HashSet::new();
-        for (limit, field) in &limits {
+        for (limit, field) in &defined {
             if !names.insert(&limit.name) {
                 let problem = format!("{:?} names two limits; give one another `name`", limit.name);
                 return Err(ApplyError::invalid(format!("{field}.name"), problem));
             }
         }
-        Ok(limits.into_iter().map(|(limit, _)| limit).collect())
+        let mut set = LimitSet::default();
+        for (Defined { name, unit, line, part, kind }, _) in defined {
+            // The shape is taken when all of its limits are defined.
+            let Some(shape) = self.directory.shape(line) else { continue };
+            let known = set.lines.iter().position(|other| other.shape.line == line);
+            let index = known.unwrap_or(set.lines.len());
+            if known.is_none() {
+                let (shape, quotas) = (shape.clone(), [false; QUOTAS]);
+                set.lines.push(LineUse { shape, unit, throttle: false, quotas });
+            }
+            match part {
+                Part::Throttle => set.lines[index].throttle = true,
+                Part::Quota(slot) => set.lines[index].quotas[slot] = true,
+            }
+            set.limits.push(Limit { line: index, name, kind });
+        }
+        Ok(set)
     }
 
+    /// What the limit is, and as what reports show it.
     fn identity(
         &self,
         field: &str,
         place: &Place,
         name: &str,
         unit: Option<&str>,
-    ) -> Result<(Identity, Arc<str>), ApplyError> {
+    ) -> Result<(Group, Arc<str>), ApplyError> {
         check_name(&format!("{field}.name"), name)?;
         let unit = unit.unwrap_or("requests");
         check_name(&format!("{field}.unit"), unit)?;
@@ -206,18 +242,12 @@ impl Compiler<'_> {
             Place::Route(pattern) => format!("route:{pattern}:{name}").into(),
             Place::Pool => format!("pool:{name}").into(),
         };
-        let identity =
-            Identity { plan: self.plan, place: place.clone(), name: name.into(), unit: unit.into() };
-        Ok((identity, shown))
+        Ok((Group { plan: self.plan, place: place.clone(), unit: unit.into() }, shown))
     }
 
-    fn throttle(&mut self, field: &str, place: &Place, throttle: &Throttle) -> Result<Limit, ApplyError> {
-        let (identity, name) = self.identity(
-            field,
-            place,
-            throttle.name.as_deref().unwrap_or("throttle"),
-            throttle.unit.as_deref(),
-        )?;
+    fn throttle(&mut self, field: &str, place: &Place, throttle: &Throttle) -> Result<Defined, ApplyError> {
+        let own_name = throttle.name.as_deref().unwrap_or("throttle");
+        let (group, name) = self.identity(field, place, own_name, throttle.unit.as_deref())?;
         let rate: Rate =
             throttle.rate.parse().map_err(|error| ApplyError::invalid(format!("{field}.rate"), error))?;
         let burst = throttle.burst;
@@ -245,14 +275,14 @@ impl Compiler<'_> {
                 return Err(ApplyError::invalid(format!("{field}.burst"), problem));
             }
         }
-        let unit = identity.unit.clone();
-        let (id, timeline) = self.directory.throttle(identity, rate, burst, self.now);
-        Ok(Limit { id, name, unit, kind: Kind::Throttle { timeline, max_delay } })
+        let defined = self.directory.throttle(&group, &own_name.into(), rate, burst, self.now);
+        let (line, part) = defined.map_err(|error| too_many(field, error))?;
+        Ok(Defined { name, unit: group.unit, line, part, kind: Kind::Throttle { max_delay } })
     }
 
-    fn quota(&mut self, field: &str, place: &Place, quota: &Quota) -> Result<Limit, ApplyError> {
-        let (identity, name) =
-            self.identity(field, place, quota.name.as_deref().unwrap_or(&quota.per), quota.unit.as_deref())?;
+    fn quota(&mut self, field: &str, place: &Place, quota: &Quota) -> Result<Defined, ApplyError> {
+        let own_name = quota.name.as_deref().unwrap_or(&quota.per);
+        let (group, name) = self.identity(field, place, own_name, quota.unit.as_deref())?;
         let period = Period::parse(&quota.per, quota.start).map_err(|error| {
             let part = if matches!(error, crate::error::PeriodError::Start { .. }) { "start" } else { "per" };
             ApplyError::invalid(format!("{field}.{part}"), error)
@@ -278,9 +308,37 @@ impl Compiler<'_> {
                 return Err(ApplyError::invalid(format!("{field}.alerts[{index}]"), problem));
             }
         }
-        let unit = identity.unit.clone();
-        let (id, schedule) = self.directory.quota(identity, Windows::new(period, zone), self.now);
+        let windows = Windows::new(period, zone);
+        let initial = quota.initial_debit > 0;
+        let defined = self.directory.quota(&group, &own_name.into(), windows, initial, self.now);
+        let (line, part) = defined.map_err(|error| too_many(field, error))?;
+        let slot = match part {
+            Part::Quota(slot) => slot,
+            Part::Throttle => 0,
+        };
         let quota = quota::Quota { limit: quota.limit, initial_debit: quota.initial_debit };
-        Ok(Limit { id, name, unit, kind: Kind::Quota { quota, schedule } })
+        Ok(Defined { name, unit: group.unit, line, part, kind: Kind::Quota { slot, quota } })
+    }
+}
+
+/// A limit that has found its line.
+struct Defined {
+    name: Arc<str>,
+    unit: Arc<str>,
+    line: u32,
+    part: Part,
+    kind: Kind,
+}
+
+fn too_many(field: &str, error: TooMany) -> ApplyError {
+    match error {
+        TooMany::Segments => ApplyError::capacity(
+            field,
+            "limits and changes of rate have used up the 65,535 that an engine can tell apart: start a new engine",
+        ),
+        TooMany::Periods => ApplyError::capacity(
+            format!("{field}.per"),
+            "changed more than 131,071 times: start a new engine",
+        ),
     }
 }

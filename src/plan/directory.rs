@@ -1,12 +1,15 @@
-//! What outlives a plan's definition: numbers of plans and limits, and the history of each limit.
+//! What outlives a plan's definition: numbers of plans, lines and segments, and the history of each limit.
 //!
-//! A limit's identity is its plan, place, name, kind and unit. Its number and history stay for as
-//! long as the engine lives, so that a limit that comes back finds its state.
+//! A limit's identity is its plan, place, name, kind and unit. Its line and history stay for as long as the engine
+//! lives, so that a limit that comes back finds its state.
+//!
+//! Limits of one place and unit share *lines*: a throttle and two quotas each. A line's state is written under a
+//! *segment*, a number that stands for the line and the generation of its throttle.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::algo::gcra::Timeline;
+use crate::algo::gcra::{Bucket, Timeline};
 use crate::algo::quota::Schedule;
 use crate::algo::rate::Rate;
 use crate::calendar::Windows;
@@ -19,23 +22,73 @@ pub(super) enum Place {
     Pool,
 }
 
+/// What lines are shared by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Identity {
+pub(super) struct Group {
     pub plan: u32,
     pub place: Place,
-    pub name: Arc<str>,
     pub unit: Arc<str>,
 }
 
-/// See the module's comment. Cheap to clone: one entry per limit ever defined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Kind {
+    Throttle,
+    Quota,
+}
+
+/// Quotas of a line.
+pub(crate) const QUOTAS: usize = 2;
+
+/// A limit's place in its line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    Throttle,
+    /// Below [`QUOTAS`].
+    Quota(usize),
+}
+
+/// The histories of one line's limits.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// From 1.
+    pub line: u32,
+    /// The segment that the line is written under now, from 1.
+    pub segment: u32,
+    pub throttle: Option<Arc<Timeline>>,
+    pub quotas: [Option<QuotaPart>; QUOTAS],
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct QuotaPart {
+    pub schedule: Arc<Schedule>,
+    /// Whether a first debit would find an initial debit.
+    pub initial_debit: bool,
+}
+
+/// Why a limit cannot be defined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TooMany {
+    /// Lines and changes of rate together: numbers end at 2^16.
+    Segments,
+    /// Changes of one quota's period: generations end at 2^17.
+    Periods,
+}
+
+const SEGMENTS: usize = (1 << 16) - 1;
+const PERIODS: u32 = 1 << 17;
+
+/// See the module's comment. One entry per limit ever defined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     plans: HashMap<Arc<str>, u32>,
-    throttles: HashMap<Identity, (u32, Arc<Timeline>)>,
-    quotas: HashMap<Identity, (u32, Arc<Schedule>)>,
+    limits: HashMap<(Group, Kind, Arc<str>), (u32, Part)>,
+    groups: HashMap<Group, Vec<u32>>,
+    /// By line number less 1.
+    shapes: Vec<Arc<Shape>>,
+    /// By segment number less 1: the line, and the generation of its throttle if it had one.
+    segments: Vec<(u32, Option<u32>)>,
     /// The instant from which new histories count; see [`Timeline::new`].
     origin: u64,
-    limits: u32,
 }
 
 impl Directory {
@@ -60,51 +113,135 @@ impl Directory {
         found.map_or("", |(name, _)| name)
     }
 
-    fn next_limit(limits: &mut u32) -> u32 {
-        *limits += 1;
-        *limits
+    pub(crate) fn shape(&self, line: u32) -> Option<&Arc<Shape>> {
+        self.shapes.get((line as usize).checked_sub(1)?)
+    }
+
+    /// The bucket of a line that was written under `segment`; `None` if this directory does not know the
+    /// segment yet.
+    #[inline]
+    pub(crate) fn bucket(&self, shape: &Shape, segment: u32, level: u128) -> Option<Bucket> {
+        let Some(timeline) = &shape.throttle else { return Some(Bucket::default()) };
+        if segment == shape.segment {
+            return Some(Bucket { level, generation: timeline.generation() });
+        }
+        let (line, generation) = *self.segments.get((segment as usize).checked_sub(1)?)?;
+        match generation {
+            Some(generation) if line == shape.line => timeline.bring_forward(Bucket { level, generation }),
+            // Before the line had a throttle.
+            _ => Some(Bucket { level: 0, generation: timeline.generation() }),
+        }
+    }
+
+    /// The line that `segment` belongs to.
+    pub(crate) fn shape_of(&self, segment: u32) -> Option<&Arc<Shape>> {
+        let &(line, _) = self.segments.get((segment as usize).checked_sub(1)?)?;
+        self.shape(line)
+    }
+
+    /// The line and part of a limit, new ones if it has none.
+    fn part(&mut self, group: &Group, kind: Kind, name: &Arc<str>) -> Result<(u32, Part), TooMany> {
+        let key = (group.clone(), kind, name.clone());
+        if let Some(&found) = self.limits.get(&key) {
+            return Ok(found);
+        }
+        let lines = self.groups.entry(group.clone()).or_default();
+        let free = |&line: &u32| {
+            let shape = &self.shapes[line as usize - 1];
+            let part = match kind {
+                Kind::Throttle => shape.throttle.is_none().then_some(Part::Throttle),
+                Kind::Quota => shape.quotas.iter().position(Option::is_none).map(Part::Quota),
+            };
+            part.map(|part| (line, part))
+        };
+        let found = match lines.iter().find_map(free) {
+            Some(found) => found,
+            None => {
+                if self.segments.len() >= SEGMENTS {
+                    return Err(TooMany::Segments);
+                }
+                let line = self.shapes.len() as u32 + 1;
+                lines.push(line);
+                self.segments.push((line, None));
+                let segment = self.segments.len() as u32;
+                self.shapes.push(Arc::new(Shape {
+                    line,
+                    segment,
+                    throttle: None,
+                    quotas: [const { None }; QUOTAS],
+                }));
+                (line, if kind == Kind::Throttle { Part::Throttle } else { Part::Quota(0) })
+            }
+        };
+        self.limits.insert(key, found);
+        Ok(found)
     }
 
     pub(super) fn throttle(
         &mut self,
-        identity: Identity,
+        group: &Group,
+        name: &Arc<str>,
         rate: Rate,
         burst: u64,
         now: u64,
-    ) -> (u32, Arc<Timeline>) {
-        let entry = self.throttles.entry(identity).or_insert_with(|| {
-            let number = Directory::next_limit(&mut self.limits);
-            (number, Arc::new(Timeline::new(rate, burst, self.origin)))
-        });
-        if !entry.1.is_like(rate, burst) {
-            entry.1 = Arc::new(entry.1.changed(rate, burst, now));
-        }
-        entry.clone()
+    ) -> Result<(u32, Part), TooMany> {
+        let (line, part) = self.part(group, Kind::Throttle, name)?;
+        let timeline = match &self.shapes[line as usize - 1].throttle {
+            None => Timeline::new(rate, burst, self.origin),
+            Some(timeline) if timeline.is_like(rate, burst) => return Ok((line, part)),
+            Some(timeline) => timeline.changed(rate, burst, now),
+        };
+        self.set_timeline(line, timeline)?;
+        Ok((line, part))
     }
 
-    pub(super) fn quota(&mut self, identity: Identity, windows: Windows, now: u64) -> (u32, Arc<Schedule>) {
-        let entry = self.quotas.entry(identity).or_insert_with(|| {
-            let number = Directory::next_limit(&mut self.limits);
-            (number, Arc::new(Schedule::new(windows.clone())))
-        });
-        if *entry.1.windows() != windows {
-            entry.1 = Arc::new(entry.1.changed(windows, now));
+    /// Puts a line under a new segment with another timeline.
+    fn set_timeline(&mut self, line: u32, timeline: Timeline) -> Result<(), TooMany> {
+        let shape = Arc::make_mut(&mut self.shapes[line as usize - 1]);
+        let known = (line, Some(timeline.generation()));
+        if self.segments[shape.segment as usize - 1] != known {
+            if self.segments.len() >= SEGMENTS {
+                return Err(TooMany::Segments);
+            }
+            self.segments.push(known);
+            shape.segment = self.segments.len() as u32;
         }
-        entry.clone()
+        shape.throttle = Some(Arc::new(timeline));
+        Ok(())
+    }
+
+    pub(super) fn quota(
+        &mut self,
+        group: &Group,
+        name: &Arc<str>,
+        windows: Windows,
+        initial_debit: bool,
+        now: u64,
+    ) -> Result<(u32, Part), TooMany> {
+        let (line, part) = self.part(group, Kind::Quota, name)?;
+        let Part::Quota(slot) = part else { return Ok((line, part)) };
+        let shape = Arc::make_mut(&mut self.shapes[line as usize - 1]);
+        let schedule = match &shape.quotas[slot] {
+            None => Arc::new(Schedule::new(windows)),
+            Some(known) if *known.schedule.windows() == windows => known.schedule.clone(),
+            Some(known) => Arc::new(known.schedule.changed(windows, now)),
+        };
+        if schedule.generation() >= PERIODS {
+            return Err(TooMany::Periods);
+        }
+        shape.quotas[slot] = Some(QuotaPart { schedule, initial_debit });
+        Ok((line, part))
     }
 
     /// Moves every throttle's origin to `now`; with `fresh`, when nothing was ever decided, in place.
-    /// Compiled limits take the result over by [`Directory::timelines`].
+    /// Compiled plans take the result over by [`shape`](Directory::shape).
     pub(crate) fn rebase(&mut self, now: u64, fresh: bool) {
         self.origin = now.saturating_sub(crate::algo::gcra::LOOK_BACK);
-        for (_, timeline) in self.throttles.values_mut() {
+        for line in 1..=self.shapes.len() as u32 {
+            let Some(timeline) = self.shapes[line as usize - 1].throttle.clone() else { continue };
             let moved = if fresh { timeline.first_seen(self.origin) } else { timeline.rebased(now) };
-            *timeline = Arc::new(moved);
+            // Once in four years: when numbers end the old origin stays, and arithmetic saturates.
+            let _ = self.set_timeline(line, moved);
         }
-    }
-
-    /// The throttles' present histories by limit number.
-    pub(crate) fn timelines(&self) -> HashMap<u32, Arc<Timeline>> {
-        self.throttles.values().cloned().collect()
     }
 }

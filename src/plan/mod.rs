@@ -8,8 +8,8 @@ mod names;
 mod route;
 mod spec;
 
-pub(crate) use compile::{CompiledPlan, Kind, Limit};
-pub(crate) use directory::Directory;
+pub(crate) use compile::{CompiledPlan, Kind, Limit, LimitSet, LineUse};
+pub(crate) use directory::{Directory, QUOTAS, Shape};
 pub(crate) use names::{check_name, shown};
 pub(crate) use spec::Secret;
 pub use spec::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};

@@ -1,114 +1,274 @@
-//! Cells: four words of state per owner and limit, and how several of them change as one.
+//! Cells and lines in a memory of words, and how several of them change as one.
 //!
-//! The store knows 128-bit owners, limit numbers and words, not their meaning. A cell of zeros is
-//! one that was never written, and takes no memory.
+//! The store knows hashes, tags and words, not their meaning. A throttle alone is one 16-byte cell of the
+//! [table](table); anything more is a *line* of four words, which a cell points to. Lines never move; cells do when
+//! the table grows. Everything that changes goes through a [`Txn`], whose commit is all or nothing
+//! ([`record`]) and takes no lock; what two processes share is nothing but the words.
 //!
-//! This is the seam between decisions and storage: [`Store::transact`] is all that a decision uses.
-//! Cells of one owner live in one shard, behind its lock; a transaction locks the shards of its
-//! cells in ascending order, so that two never wait for each other in a circle.
+//! **Fast path.** A cell that is there: one search, mostly one cache miss, and one compare-and-swap.
+//! **Slow path.** A new cell: its group's control word besides, and now and then a group of a growing table split.
 
-use std::collections::HashMap;
+mod cell;
+mod memory;
+mod process;
+mod record;
+mod table;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod txn;
 
-use smallvec::SmallVec;
+pub(crate) use cell::{CELL_SEGMENTS, Content, HEAD_TAG, Head, Line};
+pub(crate) use memory::At;
+pub(crate) use txn::{Claim, NoRoom, Txn};
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use cell::Cell;
+use memory::Memory;
+use record::{Entry, Records};
+use table::{CELLS, Control, GROUP, Geometry, Table, WINDOW};
 
-/// A cell's content.
-pub(crate) type Words = [u64; 4];
+/// Offsets of the words that belong to the whole store, each on a line of its own.
+const GEOMETRY: At = 4;
+/// Lines that were ever given out.
+const LINES_USED: At = 8;
+/// Lines that were given back: the first one's number in bits 0..32 (0: none), a version in 32..127.
+const FREE_LINES: At = 12;
+const HEADER: At = 16;
 
-/// Which cell.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct CellKey {
-    /// A keyed hash of the subject or pool.
-    pub owner: u128,
-    pub limit: u32,
-}
+/// Records in a heap: as many commits of several words can go on at once.
+const HEAP_RECORDS: u32 = if cfg!(loom) { 2 } else { 64 };
 
-type Cells = HashMap<CellKey, Words, ahash::RandomState>;
-
-/// More than the threads of large machines, so that two rarely meet.
-const SHARDS: usize = 256;
+/// Groups that a growing table begins with, at most.
+const FIRST_GROUPS: u64 = 1 << 12;
 
 /// See the module's comment.
 pub(crate) struct Store {
-    shards: Box<[Mutex<Cells>]>,
+    memory: Memory,
+    records: Records,
+    table: Table,
+    /// First word of line 1.
+    lines: At,
+    max_lines: u32,
+    process: u32,
+    /// Cells in use, about; only this process's, and only for growth. Relaxed: it publishes nothing.
+    filled: AtomicU64,
+    /// Held by whoever splits a group. Only a heap grows, so nobody else's death can leave it held.
+    growing: Mutex<()>,
+}
+
+/// How much a store can hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Size {
+    /// Cells that the table holds at its load limit.
+    pub cells: u64,
+    pub lines: u64,
+    pub records: u32,
+}
+
+/// Cells in use per hundred that a table of the planned size has.
+const LOAD_PERCENT: u64 = 60;
+
+/// Where everything stands.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    table: Table,
+    lines: At,
+    words: u64,
+}
+
+impl Size {
+    pub(crate) fn heap(cells: u64, lines: u64) -> Size {
+        Size { cells, lines, records: HEAP_RECORDS }
+    }
+
+    /// Bytes when all of it is in use.
+    pub(crate) fn bytes(self) -> u64 {
+        self.layout(true).map_or(u64::MAX, |layout| layout.words.saturating_mul(16))
+    }
+
+    /// `None` if offsets do not reach.
+    fn layout(self, grows: bool) -> Option<Layout> {
+        let needed = self.cells.checked_mul(100)?.div_ceil(LOAD_PERCENT * u64::from(CELLS)).max(1);
+        let mut table = Table { first: 0, base: 0, max_level: 0 };
+        while grows && needed.div_ceil(1 << table.max_level) > FIRST_GROUPS {
+            table.max_level += 1;
+        }
+        table.base = u32::try_from(needed.div_ceil(1 << table.max_level)).ok()?;
+        let max_groups = table.base.checked_mul(1 << table.max_level)?;
+        let first = u64::from(HEADER) + u64::from(Records::words(self.records));
+        let first = first.next_multiple_of(u64::from(GROUP));
+        table.first = At::try_from(first).ok()?;
+        let lines = first + Table::words(max_groups);
+        let words = lines.checked_add(self.lines.checked_mul(4)?)?;
+        At::try_from(words).ok()?;
+        Some(Layout { table, lines: At::try_from(lines).ok()?, words })
+    }
 }
 
 impl Store {
-    pub(crate) fn new() -> Store {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Cells::default())).collect();
-        Store { shards }
+    /// A store in this process's memory, which grows to `size`; `None` if it cannot be had.
+    pub(crate) fn heap(size: Size) -> Option<Store> {
+        let Layout { table, lines, words } = size.layout(true)?;
+        Some(Store {
+            records: Records::new(HEADER, size.records),
+            table,
+            lines,
+            // Its words are within the layout.
+            max_lines: size.lines as u32,
+            process: std::process::id(),
+            filled: AtomicU64::new(0),
+            growing: Mutex::new(()),
+            memory: Memory::heap(usize::try_from(words).ok()?)?,
+        })
     }
 
-    fn shard_of(key: &CellKey) -> usize {
-        // The low bits of a keyed hash: below SHARDS.
-        (key.owner as usize) % SHARDS
+    pub(crate) fn transaction(&self) -> Txn<'_> {
+        Txn::new(self)
     }
 
-    /// Hands the words of `keys`, which are distinct, to `step`, and stores what `step` changed.
-    /// No other transaction sees or changes any of these cells meanwhile.
-    pub(crate) fn transact<R>(&self, keys: &[CellKey], step: impl FnOnce(&mut [Words]) -> R) -> R {
-        let mut order: SmallVec<[usize; 8]> = keys.iter().map(Store::shard_of).collect();
-        order.sort_unstable();
-        order.dedup();
-        let mut shards: SmallVec<[(usize, MutexGuard<'_, Cells>); 4]> =
-            order.iter().map(|&shard| (shard, self.shards[shard].lock())).collect();
-        let position = |key: &CellKey| {
-            let shard = Store::shard_of(key);
-            order.iter().position(|&other| other == shard).unwrap_or_default()
-        };
+    #[inline]
+    fn geometry(&self) -> Geometry {
+        Geometry::of(self.records.read(&self.memory, GEOMETRY))
+    }
 
-        let before: SmallVec<[Words; 8]> =
-            keys.iter().map(|key| shards[position(key)].1.get(key).copied().unwrap_or_default()).collect();
-        let mut after = before.clone();
-        let result = step(&mut after);
-        for ((key, before), after) in keys.iter().zip(&before).zip(&after) {
-            if before != after {
-                shards[position(key)].1.insert(*key, *after);
+    /// The words of a line; `None` for a number that no line has.
+    #[inline]
+    pub(crate) fn line(&self, number: u32) -> Option<Line> {
+        let index = number.checked_sub(1).filter(|&index| index < self.max_lines)?;
+        Some(Line::at(self.lines + 4 * index))
+    }
+
+    /// The cell of a hash: where it stands, its word, and what it holds.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64) -> Option<(At, u128, Content)> {
+        let tag = self.table.tag(hash);
+        loop {
+            let geometry = self.geometry();
+            let homes = self.table.homes(hash, geometry);
+            let found = self.search(homes.old, tag, |at| self.records.read(&self.memory, at));
+            if let Some((at, word)) = found {
+                return Cell::of(word).map(|cell| (at, word, cell.content));
+            }
+            if homes.new != homes.old {
+                let found = self.search(homes.new, tag, |at| self.records.read(&self.memory, at));
+                if let Some((at, word)) = found {
+                    return Cell::of(word).map(|cell| (at, word, cell.content));
+                }
+            }
+            if self.geometry() == geometry {
+                return None;
             }
         }
-        result
+    }
+
+    /// A cell of `tag` whose home is `home`.
+    #[inline]
+    fn search(&self, home: u32, tag: u64, read: impl Fn(At) -> u128) -> Option<(At, u128)> {
+        let find = |displacement: u32| {
+            self.table.cells(home + displacement, tag).find_map(|at| {
+                let word = read(at);
+                Cell::is(word, tag, displacement).then_some((at, word))
+            })
+        };
+        let found = find(0);
+        if found.is_some() {
+            return found;
+        }
+        let reach = Control(read(self.table.control(home))).reach();
+        (1..=reach).find_map(find)
+    }
+
+    /// The value of a word. Acquire.
+    #[inline]
+    pub(crate) fn read(&self, at: At) -> u128 {
+        self.records.read(&self.memory, at)
+    }
+
+    /// The four words of a line, the count before the others: if it is still the same when it is written or read
+    /// again, all four stood there at once.
+    #[inline]
+    pub(crate) fn read_line(&self, line: Line) -> [u128; 4] {
+        let count = self.read(line.count());
+        [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]
     }
 
     /// Number of cells in use.
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_that_was_never_written_takes_no_memory() {
-        let store = Store::new();
-        let key = CellKey { owner: 7, limit: 1 };
-        assert_eq!(store.transact(&[key], |cells| cells[0]), [0; 4]);
-        assert_eq!(store.len(), 0);
-        store.transact(&[key], |cells| cells[0][2] = 5);
-        assert_eq!(store.transact(&[key], |cells| cells[0]), [0, 0, 5, 0]);
-        assert_eq!(store.len(), 1);
+    pub(crate) fn cells(&self) -> usize {
+        let groups = 0..self.table.groups(self.geometry()) + WINDOW - 1;
+        let cells = groups.flat_map(|group| self.table.cells(group, 0));
+        cells.filter(|&at| self.records.read(&self.memory, at) != 0).count()
     }
 
-    #[test]
-    fn transactions_over_several_shards_do_not_deadlock_or_tear() {
-        let store = Store::new();
-        let keys: Vec<CellKey> = (0..4).map(|n| CellKey { owner: n * 85, limit: 0 }).collect();
-        std::thread::scope(|scope| {
-            for turn in 0..4 {
-                let (store, mut keys) = (&store, keys.clone());
-                keys.rotate_left(turn);
-                scope.spawn(move || {
-                    for _ in 0..10_000 {
-                        store.transact(&keys, |cells| {
-                            assert!(cells.iter().all(|cell| cell[0] == cells[0][0]));
-                            cells.iter_mut().for_each(|cell| cell[0] += 1);
-                        });
-                    }
-                });
+    /// Splits up to `steps` groups, as far as the table is too full for its size. Does nothing while another
+    /// thread is at it.
+    pub(crate) fn grow(&self, steps: usize) {
+        for _ in 0..steps {
+            if !self.table.is_crowded(self.geometry(), self.filled.load(Ordering::Relaxed)) {
+                return;
             }
-        });
-        assert_eq!(store.transact(&keys, |cells| cells[3][0]), 40_000);
+            let Some(_growing) = self.growing.try_lock() else { return };
+            self.split();
+        }
+    }
+
+    /// Splits a group now, waiting for whoever is at it; false if the table is as large as it gets.
+    ///
+    /// Only needed where a thread that splits was stopped for so long that others have filled what room was left.
+    #[cold]
+    fn make_room(&self) -> bool {
+        if self.geometry().level >= self.table.max_level {
+            return false;
+        }
+        let _growing = self.growing.lock();
+        self.split();
+        true
+    }
+
+    /// Splits one group. The caller holds `growing`.
+    fn split(&self) {
+        let before = self.geometry();
+        if before.level >= self.table.max_level {
+            return;
+        }
+        let geometry = Geometry { splitting: true, ..before };
+        if !before.splitting {
+            self.change(GEOMETRY, |_| geometry.word());
+        }
+        let (old, new) = (geometry.split, geometry.split + (self.table.base << geometry.level));
+        self.change(self.table.control(old), |word| Control(word).next(0).0);
+        for displacement in 0..WINDOW {
+            for at in self.table.cells(old + displacement, 0) {
+                loop {
+                    let word = self.records.read(&self.memory, at);
+                    let Some(cell) = Cell::of(word) else { break };
+                    if cell.displacement != displacement || !self.table.moves(cell, geometry) {
+                        break;
+                    }
+                    let mut txn = Txn::new(self);
+                    let Some((to, displacement)) = txn.empty(new, cell.tag) else {
+                        // No room there: the split is gone on with at the next occasion.
+                        return;
+                    };
+                    let control = txn.read(self.table.control(new));
+                    txn.write(self.table.control(new), control, Control(control).next(displacement).0);
+                    txn.write(at, word, 0);
+                    txn.write(to, 0, Cell { displacement, ..cell }.word());
+                    if txn.commit() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.change(GEOMETRY, |_| self.table.after_split(geometry).word());
+    }
+
+    /// Changes one word by itself.
+    fn change(&self, at: At, change: impl Fn(u128) -> u128) {
+        loop {
+            let old = self.records.read(&self.memory, at);
+            if self.records.commit(&self.memory, &mut [Entry { at, old, new: change(old) }], self.process) {
+                return;
+            }
+        }
     }
 }

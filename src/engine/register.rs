@@ -1,0 +1,142 @@
+//! Room for the state of registered subjects and pools: made when they are defined, kept until they are gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Engine;
+use super::decide::{count_of, head_tag};
+use super::state::{self, Raw, read_line};
+use super::world::{OwnerKind, Subject, World};
+use crate::error::ApplyError;
+use crate::plan::{Changes, shown};
+use crate::store::{Claim, Content, NoRoom, Txn};
+
+/// Hashes and the segments that their lines begin with.
+type Lines = BTreeMap<u64, u32>;
+
+impl Engine {
+    /// Puts `before` with `changes` in place: the state of what is new first, then the plans that lead to it. The
+    /// caller holds `writer`, or is the only one who knows the engine.
+    pub(super) fn put_in_place(&self, before: &World, changes: &Changes, now: u64) -> Result<(), ApplyError> {
+        let next = before.changed(changes, now, &self.peppers, &self.owners)?;
+        let touched = |name: &str| changes.subjects.contains_key(name) || !changes.plans.is_empty();
+        let mut made = Vec::new();
+        let result = self.make_lines(&next, changes, now, &touched, &mut made);
+        if let Err(error) = result {
+            made.iter().for_each(|&hash| self.let_go(hash));
+            return Err(error);
+        }
+        let mut gone = Lines::new();
+        for subject in before.subjects.values().filter(|subject| touched(&subject.name)) {
+            gone.extend(self.subject_lines(before, subject));
+        }
+        for name in changes.plans.keys() {
+            gone.extend(self.pool_lines(before, name));
+        }
+        let kept = next.subjects.values().filter(|subject| touched(&subject.name));
+        let kept = kept.flat_map(|subject| self.subject_lines(&next, subject));
+        let pools = changes.plans.keys().flat_map(|name| self.pool_lines(&next, name));
+        for hash in kept.chain(pools).map(|(hash, _)| hash) {
+            gone.remove(&hash);
+        }
+        self.world.store(Arc::new(next));
+        gone.keys().for_each(|&hash| self.let_go(hash));
+        Ok(())
+    }
+
+    fn make_lines(
+        &self,
+        next: &World,
+        changes: &Changes,
+        now: u64,
+        touched: &dyn Fn(&str) -> bool,
+        made: &mut Vec<u64>,
+    ) -> Result<(), ApplyError> {
+        let full = |field: String| {
+            let problem = "there is no room for its state: plan for more capacity (cells and lines)";
+            ApplyError::capacity(field, problem)
+        };
+        for name in changes.plans.keys() {
+            for (hash, segment) in self.pool_lines(next, name) {
+                let room = self.keep(next, hash, segment, now, made);
+                room.ok_or_else(|| full(format!("plans.{}.pool", shown(name))))?;
+            }
+        }
+        for subject in next.subjects.values().filter(|subject| touched(&subject.name)) {
+            for (hash, segment) in self.subject_lines(next, subject) {
+                let room = self.keep(next, hash, segment, now, made);
+                room.ok_or_else(|| full(format!("subjects.{}", shown(&subject.name))))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn subject_lines<'a>(
+        &'a self,
+        world: &'a World,
+        subject: &'a Subject,
+    ) -> impl Iterator<Item = (u64, u32)> + 'a {
+        let plans = subject.plans.iter().filter_map(|&number| world.plan(number));
+        let lines = plans.flat_map(|plan| plan.subject_lines());
+        lines.map(|used| (self.owners.hash(subject.owner, used.shape.line), used.shape.segment))
+    }
+
+    fn pool_lines<'a>(&'a self, world: &'a World, plan: &str) -> impl Iterator<Item = (u64, u32)> + 'a {
+        let owner = self.owners.owner(OwnerKind::Pool, plan.as_bytes());
+        let lines = world.plan_named(plan).into_iter().flat_map(|plan| &plan.pool.lines);
+        lines.map(move |used| (self.owners.hash(owner, used.shape.line), used.shape.segment))
+    }
+
+    /// Makes a line for `hash` that nobody else is given, and notes in `made` what was not kept before.
+    fn keep(&self, world: &World, hash: u64, segment: u32, now: u64, made: &mut Vec<u64>) -> Option<()> {
+        loop {
+            let mut txn = self.store.transaction();
+            match self.store.find(hash) {
+                Some((_, _, Content::Line { pinned: true, .. })) => return Some(()),
+                Some((at, word, Content::Line { line, .. })) => {
+                    txn.put(at, word, Content::Line { line, pinned: true });
+                }
+                // An anonymous subject's hash is never that of another kind of owner.
+                Some((at, word, Content::Level { segment, level })) => {
+                    let line = txn.widen(at, word)?;
+                    let raw = Raw::of_cell(segment, level);
+                    let words = read_line(&txn, line);
+                    raw.moved_to(count_of(words[1])).counted(1).write(&mut txn, line, words, head_tag(hash));
+                }
+                None => {
+                    let age = |txn: &Txn<'_>, content| state::age(world, txn, content, now);
+                    let line = match txn.claim(hash, Claim::Line { pinned: true }, false, &age) {
+                        Ok((line, _)) => line?,
+                        Err(NoRoom::Taken) => continue,
+                        Err(NoRoom::Full) => return None,
+                    };
+                    let words = read_line(&txn, line);
+                    let fresh = Raw::fresh(segment).moved_to(count_of(words[1])).counted(1);
+                    fresh.write(&mut txn, line, words, head_tag(hash));
+                }
+            }
+            let grows = txn.fills();
+            if txn.commit() {
+                if grows {
+                    self.store.grow(2);
+                }
+                made.push(hash);
+                // What was widened is pinned in the next round.
+                if matches!(self.store.find(hash), Some((_, _, Content::Line { pinned: true, .. }))) {
+                    return Some(());
+                }
+            }
+        }
+    }
+
+    /// Leaves a line to whoever needs one, once it is indistinguishable from fresh.
+    fn let_go(&self, hash: u64) {
+        while let Some((at, word, Content::Line { line, pinned: true })) = self.store.find(hash) {
+            let mut txn = self.store.transaction();
+            txn.put(at, word, Content::Line { line, pinned: false });
+            if txn.commit() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The words of a store, by offset: a zeroed heap of this process, or memory that the caller lends.
+//!
+//! The only place of the store that knows addresses. A heap is reserved whole and, as the system hands
+//! out zeroed pages on first touch, takes real memory only where words were written.
+
+#![allow(unsafe_code)]
+
+use core::ptr::NonNull;
+use std::any::Any;
+
+use crate::sync::Word;
+
+/// Offset of a word, in words.
+pub(crate) type At = u32;
+
+/// See the module's comment.
+pub(crate) struct Memory {
+    /// `words` words, valid, zeroed once, and shared with nobody who changes them but by `Word`, for as
+    /// long as `keeper` lives.
+    base: NonNull<Word>,
+    words: usize,
+    /// Frees or unmaps what `base` points to.
+    _keeper: Box<dyn Any + Send + Sync>,
+}
+
+// SAFETY: the words are atomics, and `keeper` may be dropped by any thread.
+unsafe impl Send for Memory {}
+// SAFETY: as above; `Memory` hands out nothing but `&Word`.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Zeroed words of this process's own; `None` if there is no memory for them.
+    pub(crate) fn heap(words: usize) -> Option<Memory> {
+        Heap::memory(words)
+    }
+
+    #[inline]
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// # Panics
+    /// `at` is not an offset of this memory: whoever took it from the memory itself has checked it.
+    #[inline]
+    pub(crate) fn word(&self, at: At) -> &Word {
+        assert!((at as usize) < self.words);
+        // SAFETY: within the `words` valid words, by the line above; the lifetime is that of `keeper`.
+        unsafe { self.base.add(at as usize).as_ref() }
+    }
+}
+
+#[cfg(not(loom))]
+struct Heap {
+    start: NonNull<u8>,
+    layout: std::alloc::Layout,
+}
+
+#[cfg(not(loom))]
+// SAFETY: `Heap` does nothing but free the memory, which any thread may do.
+unsafe impl Send for Heap {}
+#[cfg(not(loom))]
+// SAFETY: as above.
+unsafe impl Sync for Heap {}
+
+#[cfg(not(loom))]
+impl Heap {
+    fn memory(words: usize) -> Option<Memory> {
+        // An alignment of no more than a word lets the allocator hand out fresh pages, zeroed on first touch, where
+        // a larger one would have it write the zeros. Three words of room bring the first one to a line's start, as
+        // groups and lines of cells are to stand on lines.
+        let layout = std::alloc::Layout::array::<[u64; 2]>(words.checked_add(4)?).ok()?.align_to(16).ok()?;
+        // SAFETY: the layout's size is not 0.
+        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+        let heap = Heap { start, layout };
+        // SAFETY: at most 48 bytes on, with room for `words` words after that. Zeroed bytes are valid words.
+        let base = unsafe { start.add(start.as_ptr().align_offset(64).min(48)) };
+        Some(Memory { base: base.cast(), words, _keeper: Box::new(heap) })
+    }
+}
+
+#[cfg(not(loom))]
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `Heap::new` with this layout, and `Memory`, which owns this, is gone.
+        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+#[cfg(loom)]
+struct Heap;
+
+#[cfg(loom)]
+impl Heap {
+    fn memory(words: usize) -> Option<Memory> {
+        let mut list: Box<Vec<Word>> = Box::new((0..words).map(|_| Word::new()).collect());
+        let base = NonNull::new(list.as_mut_ptr())?;
+        Some(Memory { base, words, _keeper: Box::new(list) })
+    }
+}

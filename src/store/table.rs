@@ -1,0 +1,226 @@
+//! Where a hash's cell stands: groups of fifteen cells behind a control word, and linear hashing.
+//!
+//! A cell stands in its *home* group or, where that was full, in one of the seven after it. Within a group the
+//! search begins at a line that the tag chooses, so that it is mostly there at the first cache miss.
+//!
+//! **One cell per hash.** Whoever puts a hash into the table changes the control word of its home (its version
+//! goes up) in the same commit as the cell, and reads the control word before it searches: of two who put the same
+//! hash, one fails and looks again.
+//!
+//! **Growth** (a heap only) is linear hashing: it doubles the table by splitting one group after the other. The cells of
+//! home `s` whose next hash bit is set move to `s + base * 2^level`. While the geometry says that `s` is being split, a hash of that family is sought first in the
+//! old home, then in the new one, and put into the new: a cell only moves in that direction, so that a search misses
+//! none. After the geometry has changed the splitter changes the control word of `s`, and whoever puts a hash reads
+//! the geometry before and after the control word: what was put with the geometry of before is in place when the
+//! moving begins, or fails.
+//!
+//! A search that finds nothing counts only if the geometry is still the same.
+
+use super::cell::{Cell, TAG};
+use super::memory::At;
+
+/// Words of a group, the control word being the first.
+pub(super) const GROUP: u32 = 16;
+pub(super) const CELLS: u32 = GROUP - 1;
+/// Groups in which a hash's cell can stand.
+pub(super) const WINDOW: u32 = 8;
+
+/// Where the groups stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table {
+    pub first: At,
+    /// Groups at level 0.
+    pub base: u32,
+    /// Most times that the table doubles.
+    pub max_level: u32,
+}
+
+/// How many groups are in use: `base * 2^level + split`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Geometry {
+    pub level: u32,
+    /// The next group to be split.
+    pub split: u32,
+    /// Whether it is being split.
+    pub splitting: bool,
+}
+
+impl Geometry {
+    pub(super) fn word(self) -> u128 {
+        u128::from(self.splitting) << 40 | u128::from(self.level) << 32 | u128::from(self.split)
+    }
+
+    #[inline]
+    pub(super) fn of(word: u128) -> Geometry {
+        Geometry { level: (word >> 32) as u32 & 31, split: word as u32, splitting: word >> 40 & 1 == 1 }
+    }
+}
+
+/// The groups that a hash is at home in: twice the same but while its family is being split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Homes {
+    pub old: u32,
+    pub new: u32,
+}
+
+/// The control word of a group: version in bits 0..64, reach in 64..67.
+///
+/// The *reach* is the largest displacement that a cell of this home ever had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Control(pub u128);
+
+impl Control {
+    pub(super) fn reach(self) -> u32 {
+        (self.0 >> 64) as u32 & 7
+    }
+
+    /// The next version, reaching `displacement`.
+    pub(super) fn next(self, displacement: u32) -> Control {
+        let version = (self.0 as u64).wrapping_add(1);
+        Control(u128::from(version) | u128::from(self.reach().max(displacement & 7)) << 64)
+    }
+}
+
+impl Table {
+    /// Most home groups.
+    pub(super) fn max_groups(&self) -> u32 {
+        self.base << self.max_level
+    }
+
+    /// Words that a table of so many home groups takes.
+    pub(super) fn words(max_groups: u32) -> u64 {
+        (u64::from(max_groups) + u64::from(WINDOW) - 1) * u64::from(GROUP)
+    }
+
+    pub(super) fn groups(&self, geometry: Geometry) -> u32 {
+        ((self.base << geometry.level) + geometry.split).min(self.max_groups())
+    }
+
+    /// After the split that is going on.
+    pub(super) fn after_split(&self, geometry: Geometry) -> Geometry {
+        match geometry.split + 1 {
+            all if all == self.base << geometry.level => {
+                Geometry { level: geometry.level + 1, split: 0, splitting: false }
+            }
+            split => Geometry { split, splitting: false, ..geometry },
+        }
+    }
+
+    /// Whether a table of this geometry with so many cells in use is to be split.
+    ///
+    /// Groups that are still to be split hold twice as much as those that were. Splitting begins when they are half
+    /// full and is done with all of them by the time they are at 70 %.
+    pub(super) fn is_crowded(&self, geometry: Geometry, filled: u64) -> bool {
+        let (groups, split) = (u64::from(self.base) << geometry.level, u64::from(geometry.split));
+        let cells = groups * u64::from(CELLS);
+        // split / groups < (filled / cells - 0.5) / 0.2
+        geometry.level < self.max_level
+            && split * u64::from(CELLS) < (filled * 5).saturating_sub(cells / 2 * 5)
+    }
+
+    #[inline]
+    pub(super) fn tag(&self, hash: u64) -> u64 {
+        hash & TAG
+    }
+
+    #[inline]
+    pub(super) fn homes(&self, hash: u64, geometry: Geometry) -> Homes {
+        // The high half chooses among the groups of level 0, the low bits, which are in the tag, do the rest.
+        let base = (((hash >> 32) * u64::from(self.base)) >> 32) as u32;
+        let home = |level: u32| base + self.base * (hash as u32 & ((1 << level) - 1));
+        // A damaged geometry leads to a group that is there.
+        let level = geometry.level.min(self.max_level);
+        let (old, next) = (home(level), (level + 1).min(self.max_level));
+        match old.cmp(&geometry.split) {
+            core::cmp::Ordering::Less => Homes { old: home(next), new: home(next) },
+            core::cmp::Ordering::Equal if geometry.splitting => Homes { old, new: home(next) },
+            _ => Homes { old, new: old },
+        }
+    }
+
+    /// Whether a cell at home in `geometry.split` moves when that is split.
+    pub(super) fn moves(&self, cell: Cell, geometry: Geometry) -> bool {
+        cell.tag >> geometry.level & 1 == 1
+    }
+
+    #[inline]
+    pub(super) fn control(&self, group: u32) -> At {
+        self.first + group * GROUP
+    }
+
+    /// The cells of a group in the order in which `tag` is sought.
+    #[inline]
+    pub(super) fn cells(&self, group: u32, tag: u64) -> impl Iterator<Item = At> {
+        let first = self.control(group);
+        let start = (tag >> 45) as u32 & 3;
+        (0..GROUP).map(move |n| (n + start * 4) & (GROUP - 1)).filter(|&n| n != 0).map(move |n| first + n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_moves_exactly_the_cells_whose_home_changes() {
+        let table = Table { first: 0, base: 5, max_level: 6 };
+        let mut geometry = Geometry { level: 0, split: 0, splitting: false };
+        for groups in 6..=table.max_groups() {
+            let splitting = Geometry { splitting: true, ..geometry };
+            let after = table.after_split(splitting);
+            assert_eq!(table.groups(after), groups);
+            assert_eq!(Geometry::of(splitting.word()), splitting);
+            for n in 0..1_000u64 {
+                let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let (before, during, then) =
+                    (table.homes(hash, geometry), table.homes(hash, splitting), table.homes(hash, after));
+                assert_eq!(before.old, before.new);
+                assert_eq!((during.old, during.new), (before.old, then.new));
+                let content = super::super::cell::Content::Line { line: 1, pinned: false };
+                let cell = Cell { displacement: 0, tag: table.tag(hash), content };
+                let moves = before.old == geometry.split && table.moves(cell, geometry);
+                assert_eq!(moves, before.old != then.new);
+                assert!(then.new < groups);
+            }
+            geometry = after;
+        }
+        assert_eq!(geometry, Geometry { level: 6, split: 0, splitting: false });
+        assert!(!table.is_crowded(geometry, 1 << 40), "as large as it gets");
+    }
+
+    #[test]
+    fn splitting_is_done_before_groups_are_full() {
+        let table = Table { first: 0, base: 1_000, max_level: 3 };
+        let mut geometry = Geometry { level: 0, split: 0, splitting: false };
+        for filled in 0..=table.base as u64 * u64::from(CELLS) * 8 {
+            while table.is_crowded(geometry, filled) {
+                geometry = table.after_split(geometry);
+            }
+            let unsplit = filled as f64 / f64::from(table.base << geometry.level) / f64::from(CELLS);
+            assert!(geometry.level == 3 || unsplit <= 0.701, "{unsplit} at {filled}");
+        }
+        assert_eq!(geometry.level, 3);
+    }
+
+    #[test]
+    fn a_damaged_geometry_leads_to_groups_that_are_there() {
+        let table = Table { first: 0, base: 5, max_level: 3 };
+        for word in [u128::MAX >> 1, u64::MAX.into(), 31 << 32, 3 << 32 | 1 << 40 | 7] {
+            for n in 0..100u64 {
+                let homes = table.homes(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), Geometry::of(word));
+                assert!(homes.old < table.max_groups() && homes.new < table.max_groups());
+            }
+        }
+    }
+
+    #[test]
+    fn every_cell_of_a_group_is_sought_once() {
+        let table = Table { first: 64, base: 8, max_level: 0 };
+        for tag in [0, 1 << 45, 2 << 45, 3 << 45] {
+            let mut cells: Vec<At> = table.cells(3, tag).collect();
+            assert_eq!((cells[0] - 64) / 4, 3 * 4 + (tag >> 45) as At, "first the line that the tag chooses");
+            cells.sort_unstable();
+            assert_eq!(cells, (64 + 3 * 16 + 1..64 + 4 * 16).collect::<Vec<_>>());
+        }
+    }
+}
