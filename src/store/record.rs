@@ -175,7 +175,11 @@ impl Records {
         // Pairs with the AcqRel swap that acquires the record anew: had an entry been read from a later
         // generation, this load would find that generation.
         fence(Ordering::Acquire);
-        let control = Control(control_word.load(Ordering::Relaxed));
+        // Acquire: pairs with the swap that decided, behind which every word of the record is marked, or with the
+        // store that freed the record, behind which none is. Who goes on from here finds the others so.
+        let order =
+            if cfg!(tollgate_bug = "relaxed-decision") { Ordering::Relaxed } else { Ordering::Acquire };
+        let control = Control(control_word.load(order));
         if control.generation() != mark.generation {
             return self.gone_or_damaged(memory, at, word);
         }
@@ -239,7 +243,12 @@ impl Records {
     #[inline]
     fn commit_one(self, memory: &Memory, entry: &Entry) -> bool {
         loop {
-            match memory.word(entry.at).replace(entry.old, entry.new) {
+            let word = memory.word(entry.at);
+            if cfg!(tollgate_bug = "lost-update") && word.load(Ordering::Acquire) == entry.old {
+                word.store(entry.new, Ordering::Release);
+                return true;
+            }
+            match word.replace(entry.old, entry.new) {
                 Ok(()) => return true,
                 Err(found) if found & MARK == 0 => return false,
                 Err(_) => self.settle(memory, entry.at, PATIENCE),
@@ -279,7 +288,7 @@ impl Records {
         let done = all && decided.is_ok();
         for (n, entry) in (0..marked).zip(entries) {
             let mark = Mark { generation: control.generation(), record, entry: n }.word();
-            let value = if done { entry.new } else { entry.old };
+            let value = if done || cfg!(tollgate_bug = "missing-rollback") { entry.new } else { entry.old };
             // Whoever was faster did the same.
             let _ = memory.word(entry.at).replace(mark, value);
         }
@@ -362,12 +371,12 @@ impl Records {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 impl Records {
-    /// Begins a commit of two words and stops after so many of its steps: acquire, mark, mark, decide, release,
-    /// release. Gives the number of steps taken.
+    /// Begins a commit of two words and stops for ever after so many of its steps: mark, mark, decide, release,
+    /// release. Ends sooner where the commit would have failed. Gives the number of steps taken.
     pub(super) fn abandon(self, memory: &Memory, entries: &[Entry; 2], process: u32, steps: u32) -> u32 {
-        let (record, control) = self.acquire(memory, process).unwrap();
+        let Some((record, control)) = self.acquire(memory, process) else { return 0 };
         for (n, entry) in (0..).zip(entries) {
             let at = self.entry(record, n);
             memory.word(at).store(entry.at.into(), Ordering::Relaxed);
@@ -376,17 +385,22 @@ impl Records {
         }
         let mark = |entry| Mark { generation: control.generation(), record, entry }.word();
         for step in 1..=steps {
-            match step {
+            let done = match step {
                 1 | 2 => {
                     let entry = entries[step as usize - 1];
-                    memory.word(entry.at).replace(entry.old, mark(step - 1)).unwrap();
+                    memory.word(entry.at).replace(entry.old, mark(step - 1))
                 }
-                3 => memory.word(self.control(record)).replace(control.0, control.with(DONE).0).unwrap(),
+                3 => memory.word(self.control(record)).replace(control.0, control.with(DONE).0),
                 4 | 5 => {
                     let entry = entries[step as usize - 4];
-                    memory.word(entry.at).replace(mark(step - 4), entry.new).unwrap();
+                    // Whoever was faster did the same.
+                    let _ = memory.word(entry.at).replace(mark(step - 4), entry.new);
+                    Ok(())
                 }
-                _ => unreachable!(),
+                _ => Ok(()),
+            };
+            if done.is_err() {
+                return step - 1;
             }
         }
         steps

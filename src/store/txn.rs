@@ -152,7 +152,8 @@ impl<'s> Txn<'s> {
         self.write(at, old, Cell { displacement, tag, content }.word());
         for (control, word) in controls {
             // The same twice but during a split.
-            if control == table.control(homes.new) || homes.old != homes.new {
+            let needed = control == table.control(homes.new) || homes.old != homes.new;
+            if needed && !cfg!(tollgate_bug = "unversioned-insert") {
                 let reach = if control == table.control(homes.new) { displacement } else { 0 };
                 self.write(control, word, Control(word).next(reach).0);
             }
@@ -177,7 +178,7 @@ impl<'s> Txn<'s> {
     }
 
     /// Plans an empty cell in the place of `old`.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn let_go_of(&mut self, at: At, old: u128) {
         if let Some(Content::Line { line, .. }) = Cell::of(old).map(|cell| cell.content) {
             self.give_back(line);
