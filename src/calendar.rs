@@ -140,6 +140,20 @@ impl Windows {
         }
     }
 
+    /// The number of the window that holds `t`.
+    #[inline]
+    pub(crate) fn number_at(&self, t: u64) -> u64 {
+        match self.period {
+            Period::Forever => 0,
+            Period::Fixed(length) => t / length,
+            _ => {
+                let found = self.found.load(Ordering::Relaxed);
+                let (start, length) = (found >> 24, (found & 0xff_ffff) * SECOND);
+                if t.wrapping_sub(start * SECOND) < length { start } else { self.number(self.at(t).start) }
+            }
+        }
+    }
+
     /// The start of a window by its number, or an instant near it for a number that no window has.
     pub(crate) fn start_of(&self, number: u64) -> u64 {
         match self.period {

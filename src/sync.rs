@@ -11,12 +11,17 @@ pub(crate) use core::hint::spin_loop;
 pub(crate) use loom::thread::yield_now as spin_loop;
 
 pub(crate) use parking_lot::Mutex;
-#[cfg(not(loom))]
+#[cfg(all(not(loom), not(target_arch = "x86_64")))]
 pub(crate) use word::Word;
 #[cfg(loom)]
 pub(crate) use word_in_loom::Word;
+#[cfg(all(not(loom), target_arch = "x86_64"))]
+pub(crate) use x86::Word;
 
-#[cfg(not(loom))]
+#[cfg(all(not(loom), target_arch = "x86_64"))]
+mod x86;
+
+#[cfg(all(not(loom), not(target_arch = "x86_64")))]
 mod word {
     use portable_atomic::AtomicU128;
 

@@ -67,8 +67,8 @@ struct Segment {
     burst: u64,
     /// `L`: units per token; a multiple of the rate's denominator; 1..2^62.
     units: u64,
-    /// `K`: units per nanosecond.
-    per_nano: u128,
+    /// `K`: units per nanosecond; below 2^52.
+    per_nano: u64,
     /// Units that were taken off `R` and every level where the segment begins.
     shift: u128,
     /// Whether debts are cut to the burst where the segment begins.
@@ -80,18 +80,20 @@ impl Segment {
     #[inline]
     fn refilled(&self, t: u64) -> u128 {
         let elapsed = t.saturating_sub(self.start);
-        self.at_start.saturating_add(self.per_nano.saturating_mul(elapsed.into()))
+        // Below 2^112 + 2^52 * 2^64.
+        self.at_start + u128::from(self.per_nano) * u128::from(elapsed)
     }
 
     /// The same before the segment began, as if it had always been.
     fn refilled_before(&self, t: u64) -> u128 {
         let missing = self.start.saturating_sub(t);
-        self.at_start.saturating_sub(self.per_nano.saturating_mul(missing.into()))
+        self.at_start.saturating_sub(u128::from(self.per_nano) * u128::from(missing))
     }
 
     #[inline]
     fn tokens(&self, tokens: u64) -> u128 {
-        u128::from(tokens).saturating_mul(self.units.into())
+        // Below 2^64 * 2^62.
+        u128::from(tokens) * u128::from(self.units)
     }
 
     /// A level of the segment before, in units of `units`, as it stands where this one begins.
@@ -135,7 +137,7 @@ impl Timeline {
             rate,
             burst,
             units,
-            per_nano: rate.tokens().into(),
+            per_nano: rate.tokens(),
             shift: 0,
             forgives: false,
         };
@@ -166,7 +168,8 @@ impl Timeline {
             rate,
             burst,
             units,
-            per_nano: u128::from(rate.tokens()) * u128::from(units / rate.nanos()),
+            // Below 2^52: checked above, or the rate's own.
+            per_nano: rate.tokens() * (units / rate.nanos()),
             shift: 0,
             forgives: true,
         })
@@ -234,7 +237,7 @@ impl Timeline {
             return None;
         }
         let missing = level.saturating_sub(current.at_start);
-        let from_start = u64::try_from(missing.div_ceil(current.per_nano)).unwrap_or(u64::MAX);
+        let from_start = u64::try_from(missing.div_ceil(current.per_nano.into())).unwrap_or(u64::MAX);
         Some(current.start.saturating_add(from_start).saturating_sub(now))
     }
 
@@ -296,6 +299,20 @@ impl Timeline {
         Bucket { level: level.min(MAX_LEVEL), generation: self.generation }
     }
 
+    /// The level after `cost` was debited at `now` from a bucket of the current generation, if it is admitted at
+    /// once; `None` also where [`wait`](Timeline::wait) has to look closer.
+    #[inline]
+    pub(crate) fn admit(&self, level: u128, now: u64, cost: u64) -> Option<u128> {
+        let current = &self.current;
+        if now < current.start || cost > current.burst || current.per_nano == 0 {
+            return None;
+        }
+        let refilled = current.refilled(now);
+        let level = level.max(refilled) + current.tokens(cost);
+        // No level above a full debt, so below MAX_LEVEL.
+        (level <= refilled + current.tokens(current.burst)).then_some(level)
+    }
+
     /// Number of the current segment.
     #[inline]
     pub(crate) fn generation(&self) -> u32 {
@@ -312,7 +329,7 @@ impl Timeline {
         let current = &self.current;
         let full = current.tokens(current.burst);
         // At most MAX_FILL.
-        (current.per_nano > 0).then(|| full.div_ceil(current.per_nano) as u64)
+        (current.per_nano > 0).then(|| full.div_ceil(current.per_nano.into()) as u64)
     }
 
     /// How `bucket`, brought forward, stands at `now`.

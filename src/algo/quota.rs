@@ -87,6 +87,12 @@ impl Schedule {
         Some(Counter { charged, window: 1 + self.current.number(start), generation: self.generation })
     }
 
+    /// Whether a counter of this window and generation counts at `now` as it is.
+    #[inline]
+    pub(crate) fn is_current(&self, counter: Counter, now: u64) -> bool {
+        counter.generation == self.generation && counter.window == 1 + self.current.number_at(now)
+    }
+
     /// Nanoseconds from `now` until `counter`, brought forward, counts no more; `None`: never.
     pub(crate) fn time_to_end(&self, counter: Counter, now: u64) -> Option<u64> {
         let Some(number) = counter.window.checked_sub(1) else { return Some(0) };

@@ -1,11 +1,13 @@
 //! The decision: who asks, which limits apply, do all accept, debit all or none.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::capacity::{FullCounts, WhenFull};
 use super::decision::{Decision, LimitKind, Verdict};
 use super::observe::Observer;
-use super::request::{Identity, Request};
+use super::request::{Identity, PlanId, Request};
 use super::state::{self, Raw, read_line};
 use super::world::{KeyRecord, OwnerKind, World};
 use super::{Engine, Mode};
@@ -42,7 +44,7 @@ struct Seat<'w> {
 
 /// Where a line's state was found.
 #[derive(Clone, Copy)]
-enum Held {
+pub(super) enum Held {
     Nowhere,
     Cell { at: At, word: u128 },
     Line { line: Line, words: [u128; 4] },
@@ -94,16 +96,15 @@ impl Engine {
         observer: &mut O,
     ) -> Decision {
         loop {
-            let world = self.world.load();
-            if !world.covers(now.get()) {
-                drop(world);
-                self.rebase(now);
-                continue;
-            }
-            match self.decide_in(&world, requests, now.get(), mode, observer) {
-                Ok(decision) => return decision,
-                // The newer world is in place already: it was swapped in before any state was written under it.
-                Err(Outdated) => observer.restart(),
+            let decided = self.world.with(|world| {
+                let covered = world.covers(now.get());
+                covered.then(|| self.decide_in(world, requests, now.get(), mode, observer))
+            });
+            match decided {
+                Some(Ok(decision)) => return decision,
+                // The newer world is in place already: it was put there before any state was written under it.
+                Some(Err(Outdated)) => observer.restart(),
+                None => self.rebase(now),
             }
         }
     }
@@ -191,7 +192,7 @@ impl Engine {
 
     /// What is stored for a hash.
     #[inline]
-    fn look(&self, hash: u64) -> (Held, Raw) {
+    pub(super) fn look(&self, hash: u64) -> (Held, Raw) {
         // A line that went to another owner between two looks is looked for again; in a damaged memory it may
         // stay so, and its owner is taken for a new one.
         for _ in 0..1_000 {
@@ -314,7 +315,8 @@ impl Engine {
     }
 
     /// Who asks: the owner of the state, and the plan.
-    fn resolve<'w>(
+    #[inline]
+    pub(super) fn resolve<'w>(
         &self,
         world: &'w World,
         request: &Request<'_>,
@@ -327,20 +329,22 @@ impl Engine {
         if key.len() > MAX_KEY {
             return Err(Verdict::KeyUnknown);
         }
-        let found = match request.identity {
-            Identity::Anonymous(_) => Found::Unknown,
-            _ => world.keys.find(&self.peppers, key),
+        let anonymous = |plan: Option<&'w Arc<CompiledPlan>>| {
+            let plan = plan.filter(|plan| plan.covers(request.stage)).ok_or(Verdict::NoPlanForStage)?;
+            Ok((self.owners.owner(OwnerKind::Anonymous, key), &**plan, None))
         };
-        let record = match (found, request.identity) {
+        let fallback = match request.identity {
+            Identity::AnonymousIn(PlanId(plan)) => return anonymous(world.plan(plan)),
+            Identity::Anonymous(plan) => return anonymous(world.plan_named(plan)),
+            Identity::RegisteredOrAnonymous(plan) => Some(plan),
+            Identity::Registered => None,
+        };
+        let record = match (world.keys.find(&self.peppers, key), fallback) {
             (Found::Registered(record), _) => record,
-            (_, Identity::Registered) => return Err(Verdict::KeyUnknown),
+            (_, None) => return Err(Verdict::KeyUnknown),
             // What was revoked does not come in by another door.
             (Found::Revoked, _) => return Err(Verdict::KeyRevoked),
-            (Found::Unknown, Identity::Anonymous(plan) | Identity::RegisteredOrAnonymous(plan)) => {
-                let plan = world.plan_named(plan).filter(|plan| plan.covers(request.stage));
-                let plan = plan.ok_or(Verdict::NoPlanForStage)?;
-                return Ok((self.owners.owner(OwnerKind::Anonymous, key), plan, None));
-            }
+            (Found::Unknown, Some(plan)) => return anonymous(world.plan_named(plan)),
         };
         if record.revoked {
             return Err(Verdict::KeyRevoked);

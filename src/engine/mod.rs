@@ -4,8 +4,10 @@
 //! who asks and which limits apply, and judges and debits them in one transaction of the store.
 //! Changes build a new world beside the old one and swap it in; a decision sees one of the two.
 
+mod admit;
 mod apply;
 mod capacity;
+mod current;
 mod decide;
 mod decision;
 mod observe;
@@ -16,11 +18,9 @@ mod world;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
-pub use request::Request;
+pub use request::{PlanId, Request};
 
 use crate::error::{ApplyError, KeyError};
 use crate::key::{Pepper, Peppers};
@@ -29,6 +29,7 @@ use crate::store::Store;
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
 use capacity::FullTotals;
+use current::Current;
 use observe::{Collect, Ignore};
 use world::World;
 
@@ -61,7 +62,7 @@ pub enum Mode {
 /// ```
 pub struct Engine {
     /// What decisions read. Replaced whole, by holders of `writer` only.
-    world: ArcSwap<World>,
+    world: Current,
     /// Serialises changes.
     writer: Mutex<()>,
     store: Store,
@@ -128,7 +129,7 @@ impl EngineBuilder {
             ApplyError::capacity("capacity", problem)
         })?;
         let engine = Engine {
-            world: ArcSwap::from_pointee(World::default()),
+            world: Current::new(World::default()),
             writer: Mutex::new(()),
             store,
             peppers,
@@ -176,7 +177,10 @@ impl Engine {
 
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore)
+        match self.admit(request, now.get()) {
+            Some(decision) => decision,
+            None => self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore),
+        }
     }
 
     /// Decides, and debits nothing.
@@ -277,7 +281,12 @@ impl Engine {
 
     /// Whether a plan of this name is in place.
     pub fn has_plan(&self, name: &str) -> bool {
-        self.world.load().plan_named(name).is_some()
+        self.world.with(|world| world.plan_named(name).is_some())
+    }
+
+    /// The plan of this name, for [`Request::anonymous_in`]; `None` if there never was one.
+    pub fn plan_id(&self, name: &str) -> Option<PlanId> {
+        self.world.with(|world| world.directory.plan_known(name).map(PlanId))
     }
 
     /// Number of cells in use: those of registered subjects and pools, and of anonymous subjects that were ever
@@ -293,25 +302,25 @@ impl Engine {
 
     fn change_key(&self, key_id: &str, change: impl FnOnce(&mut world::KeyRecord)) -> Result<(), KeyError> {
         let _writer = self.writer.lock();
-        let mut world = World::clone(&self.world.load());
+        let mut world = World::clone(&self.world.get());
         let mut record = match world.keys.by_id(key_id) {
             Some(record) => world::KeyRecord::clone(record),
             None => return Err(KeyError::UnknownId(key_id.into())),
         };
         change(&mut record);
         world.keys.put(record);
-        self.world.store(Arc::new(world));
+        self.world.set(Arc::new(world));
         Ok(())
     }
 
     /// The present world, its arithmetic within range at `now`. The caller holds `writer`.
     fn world_at(&self, now: Nanos) -> Arc<World> {
-        let world = self.world.load_full();
+        let world = self.world.get();
         if world.covers(now.get()) {
             return world;
         }
         let moved = Arc::new(world.rebased(now.get()));
-        self.world.store(moved.clone());
+        self.world.set(moved.clone());
         moved
     }
 

@@ -39,7 +39,7 @@ impl Engine {
         for hash in kept.chain(pools).map(|(hash, _)| hash) {
             gone.remove(&hash);
         }
-        self.world.store(Arc::new(next));
+        self.world.set(Arc::new(next));
         gone.keys().for_each(|&hash| self.let_go(hash));
         Ok(())
     }

@@ -27,7 +27,14 @@ pub(super) enum Identity<'a> {
     RegisteredOrAnonymous(&'a str),
     /// An anonymous subject of the plan.
     Anonymous(&'a str),
+    /// The same, the plan being known by its number.
+    AnonymousIn(PlanId),
 }
+
+/// A plan of one engine, found once by [`Engine::plan_id`](crate::Engine::plan_id) so that no request has to look for
+/// its name. It stays the same when the plan changes, and when it goes and comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct PlanId(pub(super) u32);
 
 #[derive(Clone, Copy)]
 pub(super) enum Cost<'a> {
@@ -51,6 +58,11 @@ impl<'a> Request<'a> {
     /// plan. A plan that is not in place gives `no_plan_for_stage`.
     pub fn anonymous(plan: &'a str, subject: &'a (impl AsRef<[u8]> + ?Sized)) -> Request<'a> {
         Request::by(subject.as_ref(), Identity::Anonymous(plan))
+    }
+
+    /// [`anonymous`](Request::anonymous) on a plan that was looked for before.
+    pub fn anonymous_in(plan: PlanId, subject: &'a (impl AsRef<[u8]> + ?Sized)) -> Request<'a> {
+        Request::by(subject.as_ref(), Identity::AnonymousIn(plan))
     }
 
     /// Takes a key that is not registered for an anonymous subject of `plan`; one that was revoked while it

@@ -67,6 +67,13 @@ impl Raw {
         Counter { charged, window, generation: (low >> 46 & GENERATION) as u32 }
     }
 
+    /// Whether what the others debit would be the charge of a quota that is not in use.
+    #[inline]
+    pub(super) fn is_running(&self, slot: usize) -> bool {
+        let low = self.quotas[slot] as u64;
+        low & WINDOW != 0 && low & FROZEN == 0
+    }
+
     /// Whether a quota that no shape knows was debited.
     fn has_quota(&self, slot: usize) -> bool {
         self.quotas[slot] as u64 & WINDOW != 0
@@ -76,6 +83,11 @@ impl Raw {
     #[inline]
     pub(super) fn counted(&self, cost: u64) -> Raw {
         Raw { count: self.count.wrapping_add(cost) & COUNT, ..*self }
+    }
+
+    #[inline]
+    pub(super) fn with_level(self, level: u128) -> Raw {
+        Raw { level, ..self }
     }
 
     /// The charge of a quota in use. Changes no word if it grew by what was counted, in the same window.
@@ -90,7 +102,7 @@ impl Raw {
     #[inline]
     pub(super) fn freeze(&mut self, slot: usize, before: &Raw) {
         let low = before.quotas[slot] as u64;
-        if low & WINDOW != 0 && low & FROZEN == 0 {
+        if before.is_running(slot) {
             let charged = before.counter(slot).charged;
             self.quotas[slot] = u128::from(charged) << 64 | u128::from(low | FROZEN);
         }
@@ -100,19 +112,24 @@ impl Raw {
     pub(super) fn moved_to(&self, count: u64) -> Raw {
         let mut moved = Raw { count, ..*self };
         for slot in 0..QUOTAS {
-            if self.has_quota(slot) && self.quotas[slot] as u64 & FROZEN == 0 {
+            if self.is_running(slot) {
                 moved.set_counter(slot, self.counter(slot));
             }
         }
         moved
     }
 
+    /// The count word.
+    #[inline]
+    pub(super) fn count_word(&self) -> u128 {
+        u128::from(self.count) << 64 | u128::from(self.level as u64)
+    }
+
     #[inline]
     fn words(&self, tag: u64) -> [u128; 4] {
         // Levels are below 2^112.
         let head = Head { tag, segment: self.segment, high: (self.level >> 64) as u64 };
-        let count = u128::from(self.count) << 64 | u128::from(self.level as u64);
-        [head.word(), count, self.quotas[0], self.quotas[1]]
+        [head.word(), self.count_word(), self.quotas[0], self.quotas[1]]
     }
 
     /// Plans this state for a line of `tag`, as far as its words differ from what stands there.

@@ -26,6 +26,8 @@ pub(super) struct Subject {
 pub(super) struct World {
     /// The instant that arithmetic counts from; none until something is decided or changed.
     base: Option<u64>,
+    /// The last instant that can be expressed; before there is a base, none but 0.
+    covers: u64,
     pub(super) directory: Arc<Directory>,
     /// By plan number; none for a plan that was removed.
     pub(super) plans: Vec<Option<Arc<CompiledPlan>>>,
@@ -37,6 +39,7 @@ impl Default for World {
     fn default() -> World {
         World {
             base: None,
+            covers: 0,
             directory: Arc::default(),
             plans: Vec::new(),
             subjects: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::new()),
@@ -49,13 +52,14 @@ impl World {
     /// Whether instants up to `now` can be expressed.
     #[inline]
     pub(super) fn covers(&self, now: u64) -> bool {
-        self.base.is_some_and(|base| now <= base.saturating_add(gcra::RANGE - gcra::LOOK_BACK))
+        now <= self.covers
     }
 
     pub(super) fn rebased(&self, now: u64) -> World {
         let mut world = self.clone();
         Arc::make_mut(&mut world.directory).rebase(now, self.base.is_none());
         world.base = Some(now);
+        world.covers = now.saturating_add(gcra::RANGE - gcra::LOOK_BACK);
         for plan in world.plans.iter_mut().flatten() {
             Arc::make_mut(plan).refresh(&world.directory);
         }
@@ -75,30 +79,35 @@ impl World {
 /// Numbers for whoever owns state: keyed hashes, secret to this engine, so that nobody can aim for another's
 /// cell.
 pub(super) struct Owners {
-    state: RandomState,
+    /// By [`OwnerKind`].
+    states: [RandomState; 3],
+    line_key: u64,
 }
 
 /// Keeps the three kinds of owners apart.
 #[derive(Clone, Copy)]
 pub(super) enum OwnerKind {
-    Subject = 1,
-    Anonymous = 2,
-    Pool = 3,
+    Subject,
+    Anonymous,
+    Pool,
 }
 
 impl Owners {
     pub(super) fn new() -> Owners {
-        Owners { state: RandomState::new() }
+        let states = core::array::from_fn(|_| RandomState::new());
+        Owners { states, line_key: RandomState::new().hash_one(0) }
     }
 
     #[inline]
     pub(super) fn owner(&self, kind: OwnerKind, name: &[u8]) -> u64 {
-        self.state.hash_one((kind as u8, name))
+        self.states[kind as usize].hash_one(name)
     }
 
-    /// The hash of an owner's state in a line.
+    /// The hash of an owner's state in a line: folded multiplication, as the owner is hashed already.
     #[inline]
     pub(super) fn hash(&self, owner: u64, line: u32) -> u64 {
-        self.state.hash_one((owner, line))
+        let line = self.line_key ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let product = u128::from(owner ^ line) * u128::from(line | 1);
+        product as u64 ^ (product >> 64) as u64
     }
 }

@@ -59,6 +59,7 @@ pub(crate) struct LimitSet {
 /// A plan, ready for decisions.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledPlan {
+    pub number: u32,
     pub name: Arc<str>,
     /// Sorted; empty: every stage.
     stages: Vec<Box<str>>,
@@ -70,6 +71,12 @@ pub(crate) struct CompiledPlan {
 }
 
 impl CompiledPlan {
+    #[inline]
+    pub(crate) fn has_routes(&self) -> bool {
+        !self.route_limits.is_empty()
+    }
+
+    #[inline]
     pub(crate) fn covers(&self, stage: Option<&str>) -> bool {
         self.stages.is_empty()
             || stage.is_some_and(|stage| self.stages.binary_search_by(|other| (**other).cmp(stage)).is_ok())
@@ -137,7 +144,9 @@ impl CompiledPlan {
                 Err(at) => stages.insert(at, stage.as_str().into()),
             }
         }
+        let number = directory.plan_number(name);
         let mut compiled = CompiledPlan {
+            number,
             name: name.into(),
             stages,
             observe: plan.observe,
@@ -147,7 +156,6 @@ impl CompiledPlan {
             pool: LimitSet::default(),
         };
 
-        let number = directory.plan_number(name);
         let mut compiler = Compiler { plan: number, directory, now };
         compiled.own =
             compiler.limits(&field, &Place::Own, &plan.throttle, &plan.quotas, plan.concurrency.as_ref())?;

@@ -80,7 +80,7 @@ const PERIODS: u32 = 1 << 17;
 /// See the module's comment. One entry per limit ever defined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
-    plans: HashMap<Arc<str>, u32>,
+    plans: HashMap<Arc<str>, u32, ahash::RandomState>,
     limits: HashMap<(Group, Kind, Arc<str>), (u32, Part)>,
     groups: HashMap<Group, Vec<u32>>,
     /// By line number less 1.

@@ -50,19 +50,39 @@ impl Cell {
         if word == 0 {
             return None;
         }
-        let content = if word & LINE == 0 {
+        let (displacement, tag) = ((word >> 123) as u32 & 7, (word >> 76) as u64 & TAG);
+        Some(Cell { displacement, tag, content: Cell::content(word) })
+    }
+
+    /// What a cell in use holds.
+    #[inline]
+    pub(super) fn content(word: u128) -> Content {
+        if word & LINE == 0 {
             Content::Level { segment: (word >> 64) as u32 & 0xfff, level: word as u64 }
         } else {
             Content::Line { line: word as u32, pinned: word & PINNED != 0 }
-        };
-        Some(Cell { displacement: (word >> 123) as u32 & 7, tag: (word >> 76) as u64 & TAG, content })
+        }
     }
 
-    /// Whether a word is a cell of `tag`, `displacement` groups from its home.
+    /// The word of the same owner with another content.
     #[inline]
-    pub(super) fn is(word: u128, tag: u64, displacement: u32) -> bool {
-        let owner = (word >> 76) as u64 & (TAG | 7 << 47);
-        owner == (tag | u64::from(displacement) << 47) && word != 0
+    pub(super) fn with(word: u128, content: Content) -> u128 {
+        let owner = word & ((1 << 50) - 1) << 76;
+        owner | Cell { displacement: 0, tag: 0, content }.word()
+    }
+
+    /// What the high half of a word is, but for kind and content, if it is a cell of `tag`, `displacement` groups from
+    /// its home.
+    #[inline]
+    pub(super) fn sought(tag: u64, displacement: u32) -> u64 {
+        u64::from(displacement) << 59 | tag << 12
+    }
+
+    /// Whether a word that is not marked is the cell that [`sought`](Cell::sought) describes.
+    #[inline]
+    pub(super) fn is(word: u128, sought: u64) -> bool {
+        const OWNER: u64 = (1 << 62) - (1 << 12);
+        (word >> 64) as u64 & OWNER == sought && word != 0
     }
 }
 
@@ -130,11 +150,13 @@ mod tests {
         ] {
             let cell = Cell { displacement: 7, tag: TAG, content };
             assert_eq!(Cell::of(cell.word()), Some(cell));
-            assert!(Cell::is(cell.word(), TAG, 7) && !Cell::is(cell.word(), TAG, 6));
+            assert!(
+                Cell::is(cell.word(), Cell::sought(TAG, 7)) && !Cell::is(cell.word(), Cell::sought(TAG, 6))
+            );
             assert_eq!(cell.word() >> 127, 0);
         }
         assert_eq!(Cell::of(0), None);
-        assert!(!Cell::is(0, 0, 0));
+        assert!(!Cell::is(0, Cell::sought(0, 0)));
         let head = Head { tag: HEAD_TAG, segment: 65_535, high: HIGH };
         assert_eq!(Head::of(head.word()), head);
         assert_eq!(head.word() >> 127, 0);

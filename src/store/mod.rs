@@ -26,7 +26,8 @@ pub(crate) use txn::{Claim, NoRoom, Txn};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use cell::Cell;
 use memory::Memory;
-use record::{Entry, Records};
+pub(crate) use record::Entry;
+use record::Records;
 use table::{CELLS, Control, GROUP, Geometry, Table, WINDOW};
 
 /// Offsets of the words that belong to the whole store, each on a line of its own.
@@ -144,32 +145,47 @@ impl Store {
     #[inline]
     pub(crate) fn find(&self, hash: u64) -> Option<(At, u128, Content)> {
         let tag = self.table.tag(hash);
+        let geometry = self.geometry();
+        let homes = self.table.homes(hash, geometry);
+        // Nearly always there, in the first line of the first group.
+        let sought = Cell::sought(tag, 0);
+        for at in self.table.first_cells(homes.old, tag) {
+            let word = self.memory.word(at).load(Ordering::Acquire);
+            if Cell::is(word, sought) && word & record::MARK == 0 {
+                return Some((at, word, Cell::content(word)));
+            }
+        }
+        self.find_further(hash, geometry)
+    }
+
+    #[inline(never)]
+    fn find_further(&self, hash: u64, mut geometry: Geometry) -> Option<(At, u128, Content)> {
+        let tag = self.table.tag(hash);
         loop {
-            let geometry = self.geometry();
             let homes = self.table.homes(hash, geometry);
-            let found = self.search(homes.old, tag, |at| self.records.read(&self.memory, at));
+            let read = |at| self.records.read(&self.memory, at);
+            let mut found = self.search(homes.old, tag, read);
+            if found.is_none() && homes.new != homes.old {
+                found = self.search(homes.new, tag, read);
+            }
             if let Some((at, word)) = found {
-                return Cell::of(word).map(|cell| (at, word, cell.content));
+                return Some((at, word, Cell::content(word)));
             }
-            if homes.new != homes.old {
-                let found = self.search(homes.new, tag, |at| self.records.read(&self.memory, at));
-                if let Some((at, word)) = found {
-                    return Cell::of(word).map(|cell| (at, word, cell.content));
-                }
-            }
-            if self.geometry() == geometry {
+            let present = self.geometry();
+            if present == geometry {
                 return None;
             }
+            geometry = present;
         }
     }
 
     /// A cell of `tag` whose home is `home`.
-    #[inline]
     fn search(&self, home: u32, tag: u64, read: impl Fn(At) -> u128) -> Option<(At, u128)> {
         let find = |displacement: u32| {
+            let sought = Cell::sought(tag, displacement);
             self.table.cells(home + displacement, tag).find_map(|at| {
                 let word = read(at);
-                Cell::is(word, tag, displacement).then_some((at, word))
+                Cell::is(word, sought).then_some((at, word))
             })
         };
         let found = find(0);
@@ -178,6 +194,24 @@ impl Store {
         }
         let reach = Control(read(self.table.control(home))).reach();
         (1..=reach).find_map(find)
+    }
+
+    /// Changes all words or, if one of them is not what it was, none.
+    #[inline]
+    pub(crate) fn commit(&self, entries: &mut [Entry]) -> bool {
+        self.records.commit(&self.memory, entries, self.process)
+    }
+
+    /// Changes one word, if it is what it was.
+    #[inline]
+    pub(crate) fn replace(&self, entry: Entry) -> bool {
+        self.memory.word(entry.at).replace(entry.old, entry.new).is_ok()
+    }
+
+    /// Another content in the place of that of a cell, whose word is `old`.
+    #[inline]
+    pub(crate) fn with_content(&self, at: At, old: u128, content: Content) -> Entry {
+        Entry { at, old, new: Cell::with(old, content) }
     }
 
     /// The value of a word. Acquire.
@@ -270,7 +304,7 @@ impl Store {
     fn change(&self, at: At, change: impl Fn(u128) -> u128) {
         loop {
             let old = self.records.read(&self.memory, at);
-            if self.records.commit(&self.memory, &mut [Entry { at, old, new: change(old) }], self.process) {
+            if self.commit(&mut [Entry { at, old, new: change(old) }]) {
                 return;
             }
         }

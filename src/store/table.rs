@@ -148,6 +148,14 @@ impl Table {
         self.first + group * GROUP
     }
 
+    /// The cells of the line of a group in which `tag` is sought first.
+    #[inline]
+    pub(super) fn first_cells(&self, group: u32, tag: u64) -> core::ops::Range<At> {
+        let line = if GROUP == 16 { (tag >> 45) as u32 & 3 } else { 0 };
+        let first = self.control(group) + line * 4;
+        first + u32::from(line == 0)..first + 4
+    }
+
     /// The cells of a group in the order in which `tag` is sought.
     #[inline]
     pub(super) fn cells(&self, group: u32, tag: u64) -> impl Iterator<Item = At> {

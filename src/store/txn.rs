@@ -77,7 +77,7 @@ impl<'s> Txn<'s> {
     #[inline]
     pub(crate) fn commit(&mut self) -> bool {
         let store = self.store;
-        let done = store.records.commit(&store.memory, &mut self.entries, store.process);
+        let done = store.commit(&mut self.entries);
         if done && self.fills > 0 {
             store.filled.fetch_add(self.fills, Ordering::Relaxed);
         }
@@ -172,9 +172,7 @@ impl<'s> Txn<'s> {
     /// Plans another content for a cell, in the place of `old`.
     #[inline]
     pub(crate) fn put(&mut self, at: At, old: u128, content: Content) {
-        if let Some(cell) = Cell::of(old) {
-            self.write(at, old, Cell { content, ..cell }.word());
-        }
+        self.write(at, old, Cell::with(old, content));
     }
 
     /// Plans an empty cell in the place of `old`.
