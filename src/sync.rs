@@ -1,6 +1,9 @@
 //! The atomics and locks of the crate, named in one place so that a model checker can stand in for them.
 
 #[cfg(not(loom))]
+#[cfg(target_arch = "x86_64")]
+use core::sync::atomic::AtomicU8;
+#[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -35,6 +38,12 @@ mod word {
         #[inline]
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             self.0.load(order)
+        }
+
+        /// Bits 64 to 127, Relaxed: a hint of what a load may find.
+        #[inline]
+        pub(crate) fn peek_high(&self) -> u64 {
+            (self.0.load(Ordering::Relaxed) >> 64) as u64
         }
 
         #[inline]
@@ -83,6 +92,10 @@ mod word_in_loom {
 
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             value(self.0.load(order))
+        }
+
+        pub(crate) fn peek_high(&self) -> u64 {
+            (self.load(Ordering::Relaxed) >> 64) as u64
         }
 
         pub(crate) fn store(&self, value: u128, order: Ordering) {

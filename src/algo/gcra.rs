@@ -77,7 +77,7 @@ struct Segment {
 
 impl Segment {
     /// `R(t)` along this segment, saturating outside of its range.
-    #[inline]
+    #[inline(always)]
     fn refilled(&self, t: u64) -> u128 {
         let elapsed = t.saturating_sub(self.start);
         // Below 2^112 + 2^52 * 2^64.
@@ -90,7 +90,7 @@ impl Segment {
         self.at_start.saturating_sub(u128::from(self.per_nano) * u128::from(missing))
     }
 
-    #[inline]
+    #[inline(always)]
     fn tokens(&self, tokens: u64) -> u128 {
         // Below 2^64 * 2^62.
         u128::from(tokens) * u128::from(self.units)
@@ -301,7 +301,7 @@ impl Timeline {
 
     /// The level after `cost` was debited at `now` from a bucket of the current generation, if it is admitted at
     /// once; `None` also where [`wait`](Timeline::wait) has to look closer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self, level: u128, now: u64, cost: u64) -> Option<u128> {
         let current = &self.current;
         if now < current.start || cost > current.burst || current.per_nano == 0 {

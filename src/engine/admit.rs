@@ -3,66 +3,59 @@
 
 use super::Engine;
 use super::decide::head_tag;
-use super::decision::{Decision, Verdict};
 use super::request::{Identity, PlanId, Request};
 use super::state::Raw;
 use super::world::{OwnerKind, World};
-use crate::plan::{Kind, LimitSet};
+use crate::key::MAX_KEY;
+use crate::plan::{CompiledPlan, Kind, LimitSet};
 use crate::store::{Content, Entry, Head};
 
 impl Engine {
-    /// The decision, carried out; or nothing done.
-    #[inline]
-    pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> Option<Decision> {
-        self.world.with(|world| {
-            if !world.covers(now) {
-                return None;
-            }
-            let (owner, plan) = match request.identity {
-                Identity::AnonymousIn(PlanId(number)) => {
-                    let plan = &**world.plan(number)?;
-                    if !plan.covers(request.stage)
-                        || request.key.is_empty()
-                        || request.key.len() > crate::key::MAX_KEY
-                    {
-                        return None;
-                    }
-                    (self.owners.owner(OwnerKind::Anonymous, request.key), plan)
+    /// Whether the request was admitted at once, and debited; if not, nothing was done.
+    #[inline(always)]
+    pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> bool {
+        self.world.with(|world| self.admit_in(world, request, now).unwrap_or(false))
+    }
+
+    #[inline(always)]
+    fn admit_in(&self, world: &World, request: &Request<'_>, now: u64) -> Option<bool> {
+        if !world.covers(now) {
+            return None;
+        }
+        let (owner, plan) = match request.identity {
+            Identity::AnonymousIn(PlanId(number)) => {
+                let plan = &**world.plan(number)?;
+                if !plan.covers(request.stage) || request.key.is_empty() || request.key.len() > MAX_KEY {
+                    return None;
                 }
-                _ => {
-                    let (owner, plan, _) = self.resolve(world, request, now).ok()?;
-                    (owner, plan)
-                }
-            };
-            if plan.observe || plan.has_routes() && plan.route_limits(request.route, request.stage).is_some()
-            {
-                return None;
+                (self.owners.owner(OwnerKind::Anonymous, request.key), plan)
             }
-            let own = self.admitted(&plan.own, owner, request, now)?;
-            if plan.pool.lines.is_empty() {
-                return self.store.replace(own).then(|| Decision::without_limits(Verdict::Ok));
-            }
-            self.admit_with_pool(world, own, plan.number, request, now)
+            _ => self.resolved(world, request, now)?,
+        };
+        if plan.observe || plan.has_routes() && plan.route_limits(request.route, request.stage).is_some() {
+            return None;
+        }
+        let own = self.admitted(&plan.own, owner, request, now)?;
+        Some(if plan.pool.lines.is_empty() {
+            self.store.replace(own)
+        } else {
+            let pool = self.owners.owner(OwnerKind::Pool, plan.name.as_bytes());
+            self.store.commit(&mut [own, self.admitted(&plan.pool, pool, request, now)?])
         })
     }
 
     #[inline(never)]
-    fn admit_with_pool(
+    fn resolved<'w>(
         &self,
-        world: &World,
-        own: Entry,
-        plan: u32,
+        world: &'w World,
         request: &Request<'_>,
         now: u64,
-    ) -> Option<Decision> {
-        let plan = world.plan(plan)?;
-        let pool = self.owners.owner(OwnerKind::Pool, plan.name.as_bytes());
-        let pool = self.admitted(&plan.pool, pool, request, now)?;
-        self.store.commit(&mut [own, pool]).then(|| Decision::without_limits(Verdict::Ok))
+    ) -> Option<(u64, &'w CompiledPlan)> {
+        self.resolve(world, request, now).ok().map(|(owner, plan, _)| (owner, plan))
     }
 
     /// The one word that changes when all limits of a set, which stand in one line, are debited.
-    #[inline]
+    #[inline(always)]
     fn admitted(&self, set: &LimitSet, owner: u64, request: &Request<'_>, now: u64) -> Option<Entry> {
         let [used] = &set.lines[..] else { return None };
         let cost = request.cost.of(&used.unit);

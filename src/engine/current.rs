@@ -50,7 +50,7 @@ impl Current {
     }
 
     /// Hands the present world to `step`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn with<R>(&self, step: impl FnOnce(&World) -> R) -> R {
         let version = self.version.load(Ordering::Acquire);
         let mut step = Some(step);

@@ -177,10 +177,10 @@ impl Engine {
 
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        match self.admit(request, now.get()) {
-            Some(decision) => decision,
-            None => self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore),
+        if self.admit(request, now.get()) {
+            return Decision::without_limits(Verdict::Ok);
         }
+        self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore)
     }
 
     /// Decides, and debits nothing.

@@ -59,7 +59,6 @@ pub(crate) struct LimitSet {
 /// A plan, ready for decisions.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledPlan {
-    pub number: u32,
     pub name: Arc<str>,
     /// Sorted; empty: every stage.
     stages: Vec<Box<str>>,
@@ -146,7 +145,6 @@ impl CompiledPlan {
         }
         let number = directory.plan_number(name);
         let mut compiled = CompiledPlan {
-            number,
             name: name.into(),
             stages,
             observe: plan.observe,

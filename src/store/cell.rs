@@ -81,8 +81,16 @@ impl Cell {
     /// Whether a word that is not marked is the cell that [`sought`](Cell::sought) describes.
     #[inline]
     pub(super) fn is(word: u128, sought: u64) -> bool {
+        Cell::may_be((word >> 64) as u64, sought)
+    }
+
+    /// The same by the high half of a word, which may be marked. Tags are not 0, so that no empty cell and no control
+    /// word is taken for one.
+    #[inline(always)]
+    pub(super) fn may_be(high: u64, sought: u64) -> bool {
         const OWNER: u64 = (1 << 62) - (1 << 12);
-        (word >> 64) as u64 & OWNER == sought && word != 0
+        const MARK: u64 = 1 << 63;
+        high & (MARK | OWNER) == sought
     }
 }
 
@@ -156,7 +164,7 @@ mod tests {
             assert_eq!(cell.word() >> 127, 0);
         }
         assert_eq!(Cell::of(0), None);
-        assert!(!Cell::is(0, Cell::sought(0, 0)));
+        assert!(!Cell::is(0, Cell::sought(1, 0)));
         let head = Head { tag: HEAD_TAG, segment: 65_535, high: HIGH };
         assert_eq!(Head::of(head.word()), head);
         assert_eq!(head.word() >> 127, 0);

@@ -39,9 +39,20 @@ impl Memory {
         self.words
     }
 
+    /// Four words from `at` on.
+    ///
+    /// # Panics
+    /// As [`word`](Memory::word).
+    #[inline(always)]
+    pub(crate) fn line(&self, at: At) -> &[Word; 4] {
+        assert!(at as usize + 4 <= self.words);
+        // SAFETY: within the `words` valid words, by the line above; the lifetime is that of `keeper`.
+        unsafe { self.base.add(at as usize).cast().as_ref() }
+    }
+
     /// # Panics
     /// `at` is not an offset of this memory: whoever took it from the memory itself has checked it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn word(&self, at: At) -> &Word {
         assert!((at as usize) < self.words);
         // SAFETY: within the `words` valid words, by the line above; the lifetime is that of `keeper`.

@@ -31,7 +31,6 @@ use record::Records;
 use table::{CELLS, Control, GROUP, Geometry, Table, WINDOW};
 
 /// Offsets of the words that belong to the whole store, each on a line of its own.
-const GEOMETRY: At = 4;
 /// Lines that were ever given out.
 const LINES_USED: At = 8;
 /// Lines that were given back: the first one's number in bits 0..32 (0: none), a version in 32..127.
@@ -53,6 +52,9 @@ pub(crate) struct Store {
     lines: At,
     max_lines: u32,
     process: u32,
+    /// The [`Geometry`]. Changed by the holder of `growing` (Release); only a heap's ever is, so that it need not be in
+    /// the memory.
+    geometry: AtomicU64,
     /// Cells in use, about; only this process's, and only for growth. Relaxed: it publishes nothing.
     filled: AtomicU64,
     /// Held by whoever splits a group. Only a heap grows, so nobody else's death can leave it held.
@@ -119,6 +121,7 @@ impl Store {
             // Its words are within the layout.
             max_lines: size.lines as u32,
             process: std::process::id(),
+            geometry: AtomicU64::new(0),
             filled: AtomicU64::new(0),
             growing: Mutex::new(()),
             memory: Memory::heap(usize::try_from(words).ok()?)?,
@@ -129,9 +132,9 @@ impl Store {
         Txn::new(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn geometry(&self) -> Geometry {
-        Geometry::of(self.records.read(&self.memory, GEOMETRY))
+        Geometry::of(self.geometry.load(Ordering::Acquire))
     }
 
     /// The words of a line; `None` for a number that no line has.
@@ -142,18 +145,23 @@ impl Store {
     }
 
     /// The cell of a hash: where it stands, its word, and what it holds.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<(At, u128, Content)> {
         let tag = self.table.tag(hash);
         let geometry = self.geometry();
         let homes = self.table.homes(hash, geometry);
         // Nearly always there, in the first line of the first group.
-        let sought = Cell::sought(tag, 0);
-        for at in self.table.first_cells(homes.old, tag) {
-            let word = self.memory.word(at).load(Ordering::Acquire);
-            if Cell::is(word, sought) && word & record::MARK == 0 {
-                return Some((at, word, Cell::content(word)));
-            }
+        let (sought, line) = (Cell::sought(tag, 0), self.table.first_line(homes.old, tag));
+        // Where in the line is not to be guessed: no branch depends on it.
+        let words = self.memory.line(line);
+        let mut matches = 0u32;
+        for (n, word) in words.iter().enumerate() {
+            matches |= u32::from(Cell::may_be(word.peek_high(), sought)) << n;
+        }
+        let n = matches.trailing_zeros() & 3;
+        let word = words[n as usize].load(Ordering::Acquire);
+        if Cell::is(word, sought) {
+            return Some((line + n, word, Cell::content(word)));
         }
         self.find_further(hash, geometry)
     }
@@ -203,13 +211,13 @@ impl Store {
     }
 
     /// Changes one word, if it is what it was.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn replace(&self, entry: Entry) -> bool {
         self.memory.word(entry.at).replace(entry.old, entry.new).is_ok()
     }
 
     /// Another content in the place of that of a cell, whose word is `old`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_content(&self, at: At, old: u128, content: Content) -> Entry {
         Entry { at, old, new: Cell::with(old, content) }
     }
@@ -268,7 +276,7 @@ impl Store {
         }
         let geometry = Geometry { splitting: true, ..before };
         if !before.splitting {
-            self.change(GEOMETRY, |_| geometry.word());
+            self.geometry.store(geometry.word(), Ordering::Release);
         }
         let (old, new) = (geometry.split, geometry.split + (self.table.base << geometry.level));
         if !cfg!(tollgate_bug = "silent-split") {
@@ -297,7 +305,7 @@ impl Store {
                 }
             }
         }
-        self.change(GEOMETRY, |_| self.table.after_split(geometry).word());
+        self.geometry.store(self.table.after_split(geometry).word(), Ordering::Release);
     }
 
     /// Changes one word by itself.

@@ -137,7 +137,7 @@ impl Records {
     }
 
     /// The value of a word, whoever is at it. Acquire.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(self, memory: &Memory, at: At) -> u128 {
         let word = memory.word(at).load(Ordering::Acquire);
         if word & MARK == 0 { word } else { self.read_through(memory, at, word) }

@@ -9,7 +9,7 @@ use core::cell::UnsafeCell;
 
 use portable_atomic::AtomicU128;
 
-use super::Ordering;
+use super::{AtomicU8, Ordering};
 
 /// 128 bits, 16-byte aligned, that change as one. The layout is that of a `u128`.
 #[repr(transparent)]
@@ -20,10 +20,27 @@ unsafe impl Sync for Word {}
 // SAFETY: plain bits.
 unsafe impl Send for Word {}
 
-/// Whether both instructions are there. Cached by the standard library: a load and a test.
+/// Whether both instructions are there: 0 not looked yet, 1 yes, 2 no. Relaxed: complete in itself. (The standard
+/// library's own cache costs a dozen instructions per question.)
+static INSTRUCTIONS: AtomicU8 = AtomicU8::new(0);
+
 #[inline(always)]
 fn has_instructions() -> bool {
-    std::arch::is_x86_feature_detected!("avx") && std::arch::is_x86_feature_detected!("cmpxchg16b")
+    match INSTRUCTIONS.load(Ordering::Relaxed) {
+        1 => true,
+        known => look_for_instructions(known),
+    }
+}
+
+#[cold]
+fn look_for_instructions(known: u8) -> bool {
+    if known == 0 {
+        let has =
+            std::arch::is_x86_feature_detected!("avx") && std::arch::is_x86_feature_detected!("cmpxchg16b");
+        INSTRUCTIONS.store(if has { 1 } else { 2 }, Ordering::Relaxed);
+        return has;
+    }
+    false
 }
 
 impl Word {
@@ -56,6 +73,18 @@ impl Word {
             );
         }
         u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// Bits 64 to 127, Relaxed: a hint of what a load may find.
+    #[inline(always)]
+    pub(crate) fn peek_high(&self) -> u64 {
+        let high: u64;
+        // SAFETY: the upper 8 of 16 aligned bytes that are valid for reads.
+        unsafe {
+            asm!("mov {high}, qword ptr [{at} + 8]", at = in(reg) self.0.get(), high = out(reg) high,
+                options(nostack, preserves_flags, readonly));
+        }
+        high
     }
 
     /// Relaxed or Release.
