@@ -35,6 +35,10 @@ mod word {
     pub(crate) struct Word(AtomicU128);
 
     impl Word {
+        pub(crate) const fn new(value: u128) -> Word {
+            Word(AtomicU128::new(value))
+        }
+
         #[inline]
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             self.0.load(order)
@@ -86,8 +90,8 @@ mod word_in_loom {
     pub(crate) struct Word(AtomicU64);
 
     impl Word {
-        pub(crate) fn new() -> Word {
-            Word(AtomicU64::new(0))
+        pub(crate) fn new(value: u128) -> Word {
+            Word(AtomicU64::new(number(value)))
         }
 
         pub(crate) fn load(&self, order: Ordering) -> u128 {

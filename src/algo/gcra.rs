@@ -58,7 +58,7 @@ pub(crate) struct Bucket {
 
 /// One stretch of unchanged rate and burst.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Segment {
+pub(crate) struct Segment {
     /// First instant of the segment.
     start: u64,
     /// `R(start)`, in this segment's units.
@@ -88,6 +88,18 @@ impl Segment {
     fn refilled_before(&self, t: u64) -> u128 {
         let missing = self.start.saturating_sub(t);
         self.at_start.saturating_sub(u128::from(self.per_nano) * u128::from(missing))
+    }
+
+    /// See [`Timeline::admit`].
+    #[inline(always)]
+    pub(crate) fn admit(&self, level: u128, now: u64, cost: u64) -> Option<u128> {
+        if now < self.start || cost > self.burst || self.per_nano == 0 {
+            return None;
+        }
+        let refilled = self.refilled(now);
+        let level = level.max(refilled) + self.tokens(cost);
+        // No level above a full debt, so below MAX_LEVEL.
+        (level <= refilled + self.tokens(self.burst)).then_some(level)
     }
 
     #[inline(always)]
@@ -303,14 +315,12 @@ impl Timeline {
     /// once; `None` also where [`wait`](Timeline::wait) has to look closer.
     #[inline(always)]
     pub(crate) fn admit(&self, level: u128, now: u64, cost: u64) -> Option<u128> {
-        let current = &self.current;
-        if now < current.start || cost > current.burst || current.per_nano == 0 {
-            return None;
-        }
-        let refilled = current.refilled(now);
-        let level = level.max(refilled) + current.tokens(cost);
-        // No level above a full debt, so below MAX_LEVEL.
-        (level <= refilled + current.tokens(current.burst)).then_some(level)
+        self.current.admit(level, now, cost)
+    }
+
+    /// The current segment.
+    pub(crate) fn current(&self) -> Segment {
+        self.current
     }
 
     /// Number of the current segment.

@@ -7,7 +7,7 @@ use super::request::{Identity, PlanId, Request};
 use super::state::Raw;
 use super::world::{OwnerKind, World};
 use crate::key::MAX_KEY;
-use crate::plan::{CompiledPlan, Kind, LimitSet};
+use crate::plan::{Alone, CompiledPlan, Kind, LimitSet};
 use crate::store::{Content, Entry, Head};
 
 impl Engine {
@@ -25,6 +25,12 @@ impl Engine {
         let (owner, plan) = match request.identity {
             Identity::AnonymousIn(PlanId(number)) => {
                 let plan = &**world.plan(number)?;
+                if let Some(alone) = &plan.alone
+                    && (1..=MAX_KEY).contains(&request.key.len())
+                {
+                    let owner = self.owners.owner(OwnerKind::Anonymous, request.key);
+                    return self.admit_alone(alone, owner, request, now);
+                }
                 if !plan.covers(request.stage) || request.key.is_empty() || request.key.len() > MAX_KEY {
                     return None;
                 }
@@ -42,6 +48,20 @@ impl Engine {
             let pool = self.owners.owner(OwnerKind::Pool, plan.name.as_bytes());
             self.store.commit(&mut [own, self.admitted(&plan.pool, pool, request, now)?])
         })
+    }
+
+    /// The shortest way: an anonymous subject's cell, whose plan is one throttle.
+    #[inline(always)]
+    fn admit_alone(&self, alone: &Alone, owner: u64, request: &Request<'_>, now: u64) -> Option<bool> {
+        let cost = request.cost.of(&alone.unit);
+        let (at, word, content) = self.store.find(self.owners.hash(owner, alone.line))?;
+        let Content::Level { segment, level } = content else { return None };
+        if segment != alone.segment || cost == 0 {
+            return None;
+        }
+        // A level that no longer fits into a cell goes into a line.
+        let level = u64::try_from(alone.throttle.admit(level.into(), now, cost)?).ok()?;
+        Some(self.store.replace(self.store.with_content(at, word, Content::Level { segment, level })))
     }
 
     #[inline(never)]

@@ -190,6 +190,7 @@ impl World {
                 revoked: self.keys.was_revoked(&key.digest),
                 enabled: key.enabled.unwrap_or_else(|| known.is_none_or(|known| known.enabled)),
                 expires: key.expires.or_else(|| known.and_then(|known| known.expires)),
+                number: 0,
             });
         }
         Ok(())

@@ -21,8 +21,14 @@ pub(super) struct Current {
     version: AtomicU64,
 }
 
-/// The next version to be given out.
-static VERSIONS: AtomicU64 = AtomicU64::new(1);
+/// The version that was given out last.
+static VERSIONS: Mutex<u64> = Mutex::new(0);
+
+fn next_version() -> u64 {
+    let mut versions = VERSIONS.lock();
+    *versions += 1;
+    *versions
+}
 
 struct Kept {
     version: u64,
@@ -35,14 +41,14 @@ thread_local! {
 
 impl Current {
     pub(super) fn new(world: World) -> Current {
-        let version = AtomicU64::new(VERSIONS.fetch_add(1, Ordering::Relaxed));
+        let version = AtomicU64::new(next_version());
         Current { world: Mutex::new(Arc::new(world)), version }
     }
 
     /// Puts a world in place. Callers take turns.
     pub(super) fn set(&self, world: Arc<World>) {
         *self.world.lock() = world;
-        self.version.store(VERSIONS.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        self.version.store(next_version(), Ordering::Release);
     }
 
     pub(super) fn get(&self) -> Arc<World> {

@@ -10,6 +10,7 @@
 
 mod digest;
 mod pepper;
+mod recent;
 mod registry;
 mod secret;
 

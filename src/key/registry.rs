@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync};
+use rpds::{HashTrieMapSync, HashTrieSetSync, VectorSync};
 
 use super::digest::{Digest, Method};
 use super::pepper::Peppers;
+use super::recent::Recent;
 
 type State = ahash::RandomState;
 
@@ -22,6 +23,8 @@ pub(crate) struct Record<S> {
     pub enabled: bool,
     /// First instant at which the key is expired.
     pub expires: Option<u64>,
+    /// Given by the registry.
+    pub number: u32,
 }
 
 impl<S> Clone for Record<S> {
@@ -34,6 +37,10 @@ impl<S> Clone for Record<S> {
 pub(crate) struct Registry<S> {
     by_digest: HashTrieMapSync<Digest, Arc<Record<S>>, State>,
     by_id: HashTrieMapSync<Arc<str>, Digest, State>,
+    /// By number; none for a key that is gone. A number is never given again.
+    by_number: VectorSync<Option<Arc<Record<S>>>>,
+    /// The numbers of keys that were seen of late.
+    recent: Arc<Recent>,
     /// Digests that were ever revoked, known or not.
     revoked: HashTrieSetSync<Digest, State>,
     /// The methods of the digests known or revoked, with how many there are of each.
@@ -53,6 +60,8 @@ impl<S> Clone for Registry<S> {
         Registry {
             by_digest: self.by_digest.clone(),
             by_id: self.by_id.clone(),
+            by_number: self.by_number.clone(),
+            recent: self.recent.clone(),
             revoked: self.revoked.clone(),
             methods: self.methods.clone(),
         }
@@ -65,6 +74,8 @@ impl<S> Default for Registry<S> {
         Registry {
             by_digest: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
             by_id: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
+            by_number: VectorSync::new_sync(),
+            recent: Arc::new(Recent::new(0)),
             revoked: HashTrieSetSync::new_with_hasher_with_ptr_kind(state),
             methods: Vec::new(),
         }
@@ -72,8 +83,24 @@ impl<S> Default for Registry<S> {
 }
 
 impl<S> Registry<S> {
-    /// Looks up a presented key. One digest is computed per method in use.
+    /// Looks up a presented key. One digest is computed per method in use, unless the key was seen of late.
+    #[inline]
     pub(crate) fn find(&self, peppers: &Peppers, key: &[u8]) -> Found<'_, S> {
+        let tag = self.recent.tag(key);
+        if let Some(number) = self.recent.get(tag)
+            && let Some(Some(record)) = self.by_number.get(number as usize)
+        {
+            return Found::Registered(record);
+        }
+        let found = self.verify(peppers, key);
+        if let Found::Registered(record) = found {
+            self.recent.put(tag, record.number);
+        }
+        found
+    }
+
+    #[inline(never)]
+    fn verify(&self, peppers: &Peppers, key: &[u8]) -> Found<'_, S> {
         let mut found = Found::Unknown;
         for &(method, _) in &self.methods {
             let digest = peppers.digest(method, key);
@@ -100,7 +127,7 @@ impl<S> Registry<S> {
     }
 
     /// Puts `record` in the place of the one with its digest; id and digest belong to no other.
-    pub(crate) fn put(&mut self, record: Record<S>) {
+    pub(crate) fn put(&mut self, mut record: Record<S>) {
         let digest = record.digest;
         if !self.by_digest.contains_key(&digest) && !self.was_revoked(&digest) {
             match self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
@@ -111,8 +138,19 @@ impl<S> Registry<S> {
         if record.revoked {
             self.revoked.insert_mut(digest);
         }
+        let known = self.by_digest.get(&digest).map(|known| known.number);
+        // Each takes far more memory than would be needed to run out of numbers.
+        record.number = known.unwrap_or(self.by_number.len() as u32);
+        let record = Arc::new(record);
+        if known.is_none() {
+            self.by_number.push_back_mut(None);
+        }
+        self.by_number.set_mut(record.number as usize, Some(record.clone()));
         self.by_id.insert_mut(record.id.clone(), digest);
-        self.by_digest.insert_mut(digest, Arc::new(record));
+        self.by_digest.insert_mut(digest, record);
+        if self.by_digest.size() > self.recent.room() {
+            self.recent = Arc::new(Recent::new(self.by_digest.size() * 2));
+        }
     }
 
     /// Forgets a key; that it was revoked is remembered.
@@ -121,6 +159,7 @@ impl<S> Registry<S> {
             return;
         };
         self.by_digest.remove_mut(digest);
+        self.by_number.set_mut(record.number as usize, None);
         self.by_id.remove_mut(&record.id);
         if self.was_revoked(digest) {
             return;

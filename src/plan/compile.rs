@@ -9,7 +9,7 @@ use super::directory::{Directory, Group, Part, Place, QUOTAS, Shape, TooMany};
 use super::names::{check_name, shown};
 use super::route::{Pattern, RouteTable};
 use super::spec::{Concurrency, Limits, Plan, Quota, Throttle};
-use crate::algo::gcra::MAX_FILL;
+use crate::algo::gcra::{self, MAX_FILL};
 use crate::algo::quota;
 use crate::algo::rate::Rate;
 use crate::calendar::{Period, Windows, zone};
@@ -48,6 +48,15 @@ pub(crate) struct LineUse {
     pub quotas: [bool; QUOTAS],
 }
 
+/// What a plan needs to know of itself that is nothing but one throttle, for every stage.
+#[derive(Clone, Debug)]
+pub(crate) struct Alone {
+    pub line: u32,
+    pub segment: u32,
+    pub throttle: gcra::Segment,
+    pub unit: Arc<str>,
+}
+
 /// The limits of one place: a plan's own, a route's, the pool's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LimitSet {
@@ -67,6 +76,7 @@ pub(crate) struct CompiledPlan {
     routes: RouteTable,
     route_limits: Vec<LimitSet>,
     pub pool: LimitSet,
+    pub alone: Option<Alone>,
 }
 
 impl CompiledPlan {
@@ -114,6 +124,7 @@ impl CompiledPlan {
                 line.shape = shape.clone();
             }
         }
+        self.alone = self.alone();
     }
 
     /// Checks `plan` and compiles it, its limits taking effect at `now`.
@@ -152,6 +163,7 @@ impl CompiledPlan {
             routes: RouteTable::default(),
             route_limits: Vec::new(),
             pool: LimitSet::default(),
+            alone: None,
         };
 
         let mut compiler = Compiler { plan: number, directory, now };
@@ -165,7 +177,21 @@ impl CompiledPlan {
             compiled.route_limits.push(limits);
         }
         compiled.pool = compiler.set(&format!("{field}.pool"), &Place::Pool, &plan.pool)?;
+        compiled.alone = compiled.alone();
         Ok(compiled)
+    }
+
+    fn alone(&self) -> Option<Alone> {
+        let ([used], [limit]) = (&self.own.lines[..], &self.own.limits[..]) else { return None };
+        let plain =
+            !self.observe && self.stages.is_empty() && !self.has_routes() && self.pool.lines.is_empty();
+        let Kind::Throttle { .. } = limit.kind else { return None };
+        let LineUse { shape, unit, .. } = used;
+        if !plain || shape.quotas.iter().any(Option::is_some) {
+            return None;
+        }
+        let throttle = shape.throttle.as_ref()?.current();
+        Some(Alone { line: shape.line, segment: shape.segment, throttle, unit: unit.clone() })
     }
 }
 

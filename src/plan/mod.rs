@@ -8,7 +8,7 @@ mod names;
 mod route;
 mod spec;
 
-pub(crate) use compile::{CompiledPlan, Kind, Limit, LimitSet, LineUse};
+pub(crate) use compile::{Alone, CompiledPlan, Kind, Limit, LimitSet, LineUse};
 pub(crate) use directory::{Directory, QUOTAS, Shape};
 pub(crate) use names::{check_name, shown};
 pub(crate) use spec::Secret;

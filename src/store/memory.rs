@@ -103,7 +103,7 @@ struct Heap;
 #[cfg(loom)]
 impl Heap {
     fn memory(words: usize) -> Option<Memory> {
-        let mut list: Box<Vec<Word>> = Box::new((0..words).map(|_| Word::new()).collect());
+        let mut list: Box<Vec<Word>> = Box::new((0..words).map(|_| Word::new(0)).collect());
         let base = NonNull::new(list.as_mut_ptr())?;
         Some(Memory { base, words, _keeper: Box::new(list) })
     }

@@ -244,7 +244,6 @@ fn grow_against_update_and_insert() {
 /// The present plans are a number; state is written under the number that its writer saw.
 #[test]
 fn plan_swap_against_check() {
-    use loom::sync::atomic::{AtomicU64, Ordering};
     loom::model(|| {
         let store = store(1, 0);
         let world = Arc::new(AtomicU64::new(1));

@@ -37,7 +37,7 @@ use crate::sync::{AtomicUsize, Ordering, fence, spin_loop};
 pub(super) const MARK: u128 = 1 << 127;
 
 /// Most words that one decision can change.
-pub(super) const ENTRIES: usize = if cfg!(loom) { 4 } else { 128 };
+pub(super) const ENTRIES: usize = if cfg!(loom) { 8 } else { 128 };
 
 /// Words per record: control, and three words per entry.
 const STRIDE: u32 = 1 + 3 * ENTRIES as u32;

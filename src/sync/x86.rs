@@ -44,6 +44,10 @@ fn look_for_instructions(known: u8) -> bool {
 }
 
 impl Word {
+    pub(crate) const fn new(value: u128) -> Word {
+        Word(UnsafeCell::new(value))
+    }
+
     /// The same answer decides for every operation of the process, so that the two ways never meet.
     #[cold]
     fn portable(&self) -> &AtomicU128 {
