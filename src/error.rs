@@ -137,6 +137,51 @@ pub enum KeyError {
     },
 }
 
+/// A memory region could not be attached.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+#[allow(dead_code)]
+pub enum RegionError {
+    /// Nobody has formatted it, and no capacity was given to format it for.
+    #[error("the region is not formatted: give a capacity")]
+    Empty,
+    /// It holds something else.
+    #[error(
+        "the region does not begin with the mark of a tollgate region, nor with zeros: it holds something else"
+    )]
+    Foreign,
+    /// Another version of the library formatted it.
+    #[error("the region has layout version {found}, this library knows {known}: use a new region")]
+    Version {
+        /// As the region says.
+        found: u64,
+        /// That of this library.
+        known: u64,
+    },
+    /// It was formatted for another capacity.
+    #[error("the region was formatted for {found}; asked for were {wanted}")]
+    Layout {
+        /// As asked for.
+        wanted: String,
+        /// As the region says.
+        found: String,
+    },
+    /// It has too few bytes.
+    #[error("the region has {bytes} bytes, at least {needed} are needed")]
+    TooSmall {
+        /// Those that there are.
+        bytes: u64,
+        /// Those that are needed.
+        needed: u64,
+    },
+    /// Its header contradicts itself.
+    #[error("the region is damaged: {what} in its header cannot be right")]
+    Damaged {
+        /// The field.
+        what: &'static str,
+    },
+}
+
 /// A plan file could not be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]

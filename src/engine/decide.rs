@@ -16,7 +16,7 @@ use crate::algo::quota::{Open, Schedule};
 use crate::algo::{Standing, Wait};
 use crate::key::{Found, MAX_KEY};
 use crate::plan::{CompiledPlan, Kind, Limit, LimitSet, LineUse};
-use crate::store::{At, Claim, Content, HEAD_TAG, Head, Line, NoRoom, Txn};
+use crate::store::{At, Claim, Content, Head, Line, NoRoom, Txn};
 use crate::sync::spin_loop;
 use crate::time::Nanos;
 
@@ -364,7 +364,7 @@ impl Engine {
 /// The tag of a line's owner; 0 is that of a line without one.
 #[inline]
 pub(super) fn head_tag(hash: u64) -> u64 {
-    (hash & HEAD_TAG).max(1)
+    hash.max(1)
 }
 
 /// The count in a line's count word.

@@ -103,11 +103,11 @@ impl Owners {
         self.states[kind as usize].hash_one(name)
     }
 
-    /// The hash of an owner's state in a line: folded multiplication, as the owner is hashed already.
+    /// The hash of an owner's state in a line, 63 bits: folded multiplication, as the owner is hashed already.
     #[inline]
     pub(super) fn hash(&self, owner: u64, line: u32) -> u64 {
         let line = self.line_key ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let product = u128::from(owner ^ line) * u128::from(line | 1);
-        product as u64 ^ (product >> 64) as u64
+        (product as u64 ^ (product >> 64) as u64) >> 1
     }
 }

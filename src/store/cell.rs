@@ -54,6 +54,11 @@ impl Cell {
         Some(Cell { displacement, tag, content: Cell::content(word) })
     }
 
+    /// Whether a cell's line is never given to another.
+    pub(super) fn is_pinned(word: u128) -> bool {
+        word & LINE != 0 && word & PINNED != 0
+    }
+
     /// What a cell in use holds.
     #[inline]
     pub(super) fn content(word: u128) -> Content {
@@ -129,7 +134,7 @@ pub(crate) struct Head {
     pub high: u64,
 }
 
-pub(crate) const HEAD_TAG: u64 = (1 << 63) - 1;
+const HEAD_TAG: u64 = (1 << 63) - 1;
 const HIGH: u64 = (1 << 48) - 1;
 
 impl Head {

@@ -34,6 +34,24 @@ impl Memory {
         Heap::memory(words)
     }
 
+    /// Words in memory that `keeper` maps.
+    ///
+    /// # Safety
+    /// `bytes` bytes from `start` on are valid for reads and writes for as long as `keeper` lives, and changed by nobody
+    /// but through 16-byte atomics.
+    #[allow(dead_code)]
+    pub(crate) unsafe fn mapped(
+        start: NonNull<u8>,
+        bytes: usize,
+        keeper: Box<dyn Any + Send + Sync>,
+    ) -> Option<Memory> {
+        (start.as_ptr().align_offset(64) == 0).then(|| Memory {
+            base: start.cast(),
+            words: bytes / 16,
+            _keeper: keeper,
+        })
+    }
+
     #[inline]
     pub(crate) fn words(&self) -> usize {
         self.words

@@ -14,12 +14,14 @@ mod memory;
 mod models;
 mod process;
 mod record;
+#[allow(dead_code)]
+mod region;
 mod table;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod txn;
 
-pub(crate) use cell::{CELL_SEGMENTS, Content, HEAD_TAG, Head, Line};
+pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line};
 pub(crate) use memory::At;
 pub(crate) use txn::{Claim, NoRoom, Txn};
 
@@ -57,6 +59,9 @@ pub(crate) struct Store {
     geometry: AtomicU64,
     /// Cells in use, about; only this process's, and only for growth. Relaxed: it publishes nothing.
     filled: AtomicU64,
+    /// Where the next round of reclaiming goes on. Relaxed: any order will do.
+    line_hand: AtomicU64,
+    group_hand: AtomicU64,
     /// Held by whoever splits a group. Only a heap grows, so nobody else's death can leave it held.
     growing: Mutex<()>,
 }
@@ -86,7 +91,13 @@ impl Size {
         Size { cells, lines, records: HEAP_RECORDS }
     }
 
-    /// Bytes when all of it is in use.
+    /// Bytes of a region.
+    #[allow(dead_code)]
+    pub(crate) fn bytes_fixed(self) -> u64 {
+        self.layout(false).map_or(u64::MAX, |layout| layout.words.saturating_mul(16))
+    }
+
+    /// Bytes of a heap when all of it is in use.
     pub(crate) fn bytes(self) -> u64 {
         self.layout(true).map_or(u64::MAX, |layout| layout.words.saturating_mul(16))
     }
@@ -113,8 +124,30 @@ impl Size {
 impl Store {
     /// A store in this process's memory, which grows to `size`; `None` if it cannot be had.
     pub(crate) fn heap(size: Size) -> Option<Store> {
-        let Layout { table, lines, words } = size.layout(true)?;
-        Some(Store {
+        let layout = size.layout(true)?;
+        Some(Store::of(Memory::heap(usize::try_from(layout.words).ok()?)?, layout, size))
+    }
+
+    /// A store in memory that several processes map, formatted for `size` or joined; and the region's hash seed, which
+    /// is `seed` if this is the first to attach.
+    ///
+    /// Sizes and offsets are those of the region's header, which is checked; what the words after it hold is checked where
+    /// it is used as an index.
+    #[allow(dead_code)]
+    pub(crate) fn attach(
+        memory: Memory,
+        size: Option<Size>,
+        seed: u128,
+    ) -> Result<(Store, u128), crate::error::RegionError> {
+        let header = region::join(&memory, size, seed)?;
+        let damaged = crate::error::RegionError::Damaged { what: "sizes" };
+        let layout = header.size.layout(false).ok_or(damaged)?;
+        Ok((Store::of(memory, layout, header.size), header.seed))
+    }
+
+    /// The memory holds the layout's words.
+    fn of(memory: Memory, Layout { table, lines, .. }: Layout, size: Size) -> Store {
+        Store {
             records: Records::new(HEADER, size.records),
             table,
             lines,
@@ -123,9 +156,11 @@ impl Store {
             process: std::process::id(),
             geometry: AtomicU64::new(0),
             filled: AtomicU64::new(0),
+            line_hand: AtomicU64::new(0),
+            group_hand: AtomicU64::new(0),
             growing: Mutex::new(()),
-            memory: Memory::heap(usize::try_from(words).ok()?)?,
-        })
+            memory,
+        }
     }
 
     pub(crate) fn transaction(&self) -> Txn<'_> {
@@ -253,6 +288,53 @@ impl Store {
             let Some(_growing) = self.growing.try_lock() else { return };
             self.split();
         }
+    }
+
+    /// Empties those of the next so many lines, round and round, whose state is indistinguishable from fresh, as `age`
+    /// says. Gives their number.
+    pub(crate) fn reclaim_lines(&self, steps: u32, age: &dyn Fn(&Txn<'_>, Content) -> Option<u64>) -> u32 {
+        let most = self.records.read(&self.memory, LINES_USED).min(self.max_lines.into()) as u32;
+        let steps = steps.min(most);
+        let first = self.line_hand.fetch_add(steps.into(), Ordering::Relaxed);
+        let numbers = (0..u64::from(steps)).map(|n| 1 + ((first + n) % u64::from(most)) as u32);
+        numbers.filter(|&number| self.reclaim_line(number, age).unwrap_or(false)).count() as u32
+    }
+
+    fn reclaim_line(&self, number: u32, age: &dyn Fn(&Txn<'_>, Content) -> Option<u64>) -> Option<bool> {
+        let owner = Head::of(self.read(self.line(number)?.head())).tag;
+        match self.find(owner)? {
+            (at, word, Content::Line { line, pinned: false }) if line == number => {
+                Some(self.reclaim(at, word, age))
+            }
+            _ => None,
+        }
+    }
+
+    /// Empties the cells of the next so many groups, round and round, whose state is indistinguishable from fresh.
+    /// Gives their number.
+    pub(crate) fn reclaim_groups(&self, steps: u32, age: &dyn Fn(&Txn<'_>, Content) -> Option<u64>) -> u32 {
+        let most = self.table.groups(self.geometry()) + WINDOW - 1;
+        let steps = steps.min(most);
+        let first = self.group_hand.fetch_add(steps.into(), Ordering::Relaxed);
+        let groups = (0..u64::from(steps)).map(|n| ((first + n) % u64::from(most)) as u32);
+        let cells = groups.flat_map(|group| self.table.cells(group, 0));
+        let fresh = |&at: &At| match self.read(at) {
+            0 => false,
+            word => !Cell::is_pinned(word) && self.reclaim(at, word, age),
+        };
+        cells.filter(fresh).count() as u32
+    }
+
+    /// Empties a cell, if its state is indistinguishable from fresh.
+    fn reclaim(&self, at: At, word: u128, age: &dyn Fn(&Txn<'_>, Content) -> Option<u64>) -> bool {
+        let mut txn = Txn::new(self);
+        // The line's words before its state is judged: whoever debits it meanwhile changes its count word.
+        txn.let_go_of(at, word);
+        if age(&Txn::new(self), Cell::content(word)) != Some(0) || !txn.commit() {
+            return false;
+        }
+        let _ = self.filled.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        true
     }
 
     /// Splits a group now, waiting for whoever is at it; false if the table is as large as it gets.

@@ -129,8 +129,8 @@ impl Table {
 
     #[inline(always)]
     pub(super) fn homes(&self, hash: u64, geometry: Geometry) -> Homes {
-        // The high half chooses among the groups of level 0, the low bits, which are in the tag, do the rest.
-        let base = (((hash >> 32) * u64::from(self.base)) >> 32) as u32;
+        // The high 32 of 63 bits choose among the groups of level 0, the low bits, which are in the tag, do the rest.
+        let base = (((hash >> 31) * u64::from(self.base)) >> 32) as u32;
         let home = |level: u32| base + self.base * (hash as u32 & ((1 << level) - 1));
         let (old, next) = (home(geometry.level), geometry.level + 1);
         match old.cmp(&geometry.split) {
@@ -181,7 +181,7 @@ mod tests {
             assert_eq!(table.groups(after), groups);
             assert_eq!(Geometry::of(splitting.word()), splitting);
             for n in 0..1_000u64 {
-                let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1;
                 let (before, during, then) =
                     (table.homes(hash, geometry), table.homes(hash, splitting), table.homes(hash, after));
                 assert_eq!(before.old, before.new);

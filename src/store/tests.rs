@@ -10,7 +10,7 @@ fn store(cells: u64, lines: u64) -> Store {
 }
 
 fn hash(n: u64) -> u64 {
-    (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 1
 }
 
 /// Nothing is ever as fresh.

@@ -25,6 +25,9 @@ pub(crate) enum Claim {
     Line { pinned: bool },
 }
 
+/// Lines that are looked at for one that is fresh, when none is free.
+const RECLAIM: u32 = 32;
+
 /// Why there is no cell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NoRoom {
@@ -144,7 +147,11 @@ impl<'s> Txn<'s> {
             Claim::Line { pinned } => {
                 let (number, line) = match left.and_then(|number| Some((number, store.line(number)?))) {
                     Some(kept) => kept,
-                    None => self.take_line().ok_or(NoRoom::Full)?,
+                    None => match self.take_line() {
+                        Some(taken) => taken,
+                        None if store.reclaim_lines(RECLAIM, age) > 0 => return Err(NoRoom::Taken),
+                        None => return Err(NoRoom::Full),
+                    },
                 };
                 (Content::Line { line: number, pinned }, Some(line))
             }
@@ -175,8 +182,7 @@ impl<'s> Txn<'s> {
         self.write(at, old, Cell::with(old, content));
     }
 
-    /// Plans an empty cell in the place of `old`.
-    #[cfg(all(test, not(loom)))]
+    /// Plans an empty cell in the place of `old`, and lets its line go.
     pub(super) fn let_go_of(&mut self, at: At, old: u128) {
         if let Some(Content::Line { line, .. }) = Cell::of(old).map(|cell| cell.content) {
             self.give_back(line);

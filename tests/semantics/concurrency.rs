@@ -11,24 +11,24 @@ use super::*;
 fn sixteen_threads_share_a_quota_exactly() {
     let engine = with_plan(
         Plan::new()
-            .quota(Quota::new(1_000, "day"))
-            .throttle(Throttle::new("1/s", 5_000))
-            .route("GET /", Limits::new().quota(Quota::new(1_000, "week")))
-            .pool(Limits::new().quota(Quota::new(1_000, "month"))),
+            .quota(Quota::new(1_000_000, "day"))
+            .throttle(Throttle::new("1/s", 5_000_000))
+            .route("GET /", Limits::new().quota(Quota::new(1_000_000, "week")))
+            .pool(Limits::new().quota(Quota::new(1_000_000, "month"))),
     );
     let admitted = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
-                for _ in 0..1_000 {
+                for _ in 0..70_000 {
                     let decision = engine.check_at(&visitor().route("GET /"), Nanos::new(T0));
                     admitted.fetch_add(decision.is_allowed().into(), Ordering::Relaxed);
                 }
             });
         }
     });
-    assert_eq!(admitted.into_inner(), 1_000);
-    assert_eq!(remaining(&engine, &visitor().route("GET /"), T0), [4_000, 0, 0, 0]);
+    assert_eq!(admitted.into_inner(), 1_000_000);
+    assert_eq!(remaining(&engine, &visitor().route("GET /"), T0), [4_000_000, 0, 0, 0]);
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! The header of memory that several processes map: what it is, how large its parts are, and its hash seed.
+//!
+//! | word | bits 64..128 | bits 0..64 |
+//! | --- | --- | --- |
+//! | 0 | [`MAGIC`] | layout version |
+//! | 1 | cells that were planned for | lines |
+//! | 2 | words in all | records |
+//! | 3 | hash seed | hash seed |
+//!
+//! **Formatting.** The first to attach swaps each word from 0 to what it is to be, the magic last. Whoever else is at it
+//! does the same: the first swap of each word counts, and those who wanted other sizes find that out. So it does not
+//! matter who is killed where. A region whose first word is neither 0 nor the magic is not touched.
+
+use super::memory::{At, Memory};
+use super::{Layout, Size};
+use crate::error::RegionError;
+use crate::sync::Ordering;
+
+/// "tollgate" in ASCII.
+const MAGIC: u64 = u64::from_be_bytes(*b"tollgate");
+
+/// Changes with every change of what words mean. 1: SipHash-1-3 names cells.
+const VERSION: u64 = 1;
+
+const SIZES: At = 1;
+const EXTENT: At = 2;
+const SEED: At = 3;
+
+/// What a joined region says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub size: Size,
+    pub seed: u128,
+}
+
+/// Formats `memory` for `size`, or joins what was formatted. Without a size it only joins.
+pub(super) fn join(memory: &Memory, wanted: Option<Size>, seed: u128) -> Result<Header, RegionError> {
+    if memory.words() < super::HEADER as usize {
+        return Err(RegionError::TooSmall {
+            bytes: memory.words() as u64 * 16,
+            needed: wanted.map_or(0, Size::bytes_fixed),
+        });
+    }
+    let magic = u128::from(MAGIC) << 64 | u128::from(VERSION);
+    let found = memory.word(0).load(Ordering::Acquire);
+    if found == 0 {
+        let size = wanted.ok_or(RegionError::Empty)?;
+        format(memory, size, seed)?;
+        // Whoever was faster wrote the same.
+        let _ = memory.word(0).replace(0, magic);
+    } else if (found >> 64) as u64 != MAGIC {
+        return Err(RegionError::Foreign);
+    } else if found != magic {
+        return Err(RegionError::Version { found: found as u64, known: VERSION });
+    }
+    let header = read(memory)?;
+    match wanted {
+        Some(size) if size != header.size => Err(differs(size, header.size)),
+        _ => Ok(header),
+    }
+}
+
+fn format(memory: &Memory, size: Size, seed: u128) -> Result<(), RegionError> {
+    let needed = size.bytes_fixed();
+    let layout = size.layout(false).filter(|layout| layout.words <= memory.words() as u64);
+    let Some(Layout { words, .. }) = layout else {
+        return Err(RegionError::TooSmall { bytes: memory.words() as u64 * 16, needed });
+    };
+    let fields = [
+        (SIZES, u128::from(size.cells) << 64 | u128::from(size.lines)),
+        (EXTENT, u128::from(words) << 64 | u128::from(size.records)),
+        // Not 0, and no mark.
+        (SEED, (seed | 1) & !(1 << 127)),
+    ];
+    for (at, value) in fields {
+        let _ = memory.word(at).replace(0, value);
+    }
+    Ok(())
+}
+
+fn read(memory: &Memory) -> Result<Header, RegionError> {
+    let [sizes, extent, seed] = [SIZES, EXTENT, SEED].map(|at| memory.word(at).load(Ordering::Acquire));
+    let damaged = |what: &'static str| RegionError::Damaged { what };
+    let records = u32::try_from(extent as u64).map_err(|_| damaged("number of records"))?;
+    let size = Size { cells: (sizes >> 64) as u64, lines: sizes as u64, records };
+    if records == 0 || !records.is_power_of_two() || records > 1 << 16 {
+        return Err(damaged("number of records"));
+    }
+    let words = size.layout(false).ok_or(damaged("sizes"))?.words;
+    if words != (extent >> 64) as u64 || seed == 0 {
+        return Err(damaged("sizes"));
+    }
+    if words > memory.words() as u64 {
+        return Err(RegionError::TooSmall { bytes: memory.words() as u64 * 16, needed: words * 16 });
+    }
+    Ok(Header { size, seed })
+}
+
+fn differs(wanted: Size, found: Size) -> RegionError {
+    let text = |size: Size| format!("{} cells, {} lines, {} records", size.cells, size.lines, size.records);
+    RegionError::Layout { wanted: text(wanted), found: text(found) }
+}
