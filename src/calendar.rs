@@ -128,6 +128,15 @@ impl Windows {
         }
     }
 
+    pub(crate) fn period(&self) -> Period {
+        self.period
+    }
+
+    /// The zone's name in the database.
+    pub(crate) fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
     /// A number for the window that begins at `start`: windows that begin later have higher ones. Below 2^45 for
     /// fixed lengths of [`SHORTEST`] and more, and for all others.
     #[inline]

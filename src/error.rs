@@ -85,6 +85,9 @@ pub enum ApplyError {
         /// What is in the way.
         problem: String,
     },
+    /// The memory that the engine was to be attached to.
+    #[error(transparent)]
+    Region(#[from] RegionError),
     /// There is no room for the state of what was to be registered.
     #[error("{field}: {problem}")]
     Capacity {
@@ -121,6 +124,9 @@ pub enum KeyError {
     /// No registered key has this id.
     #[error("key_id {0:?} is not a registered key's id")]
     UnknownId(String),
+    /// The region has no room for the state of another key.
+    #[error("key_id {0:?}: the region has no room for the key's state: plan for more lines")]
+    NoRoom(String),
     /// A key has 1 to 4096 bytes.
     #[error("an API key has 1 to 4096 bytes, this one has {0}")]
     Length(usize),
@@ -140,7 +146,6 @@ pub enum KeyError {
 /// A memory region could not be attached.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
-#[allow(dead_code)]
 pub enum RegionError {
     /// Nobody has formatted it, and no capacity was given to format it for.
     #[error("the region is not formatted: give a capacity")]
@@ -173,6 +178,14 @@ pub enum RegionError {
         bytes: u64,
         /// Those that are needed.
         needed: u64,
+    },
+    /// Its file could not be opened, made larger or mapped.
+    #[error("{path}: {problem}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The system's answer.
+        problem: String,
     },
     /// Its header contradicts itself.
     #[error("the region is damaged: {what} in its header cannot be right")]

@@ -15,10 +15,10 @@ mod time;
 
 pub use algo::rate::Rate;
 pub use engine::{
-    Capacity, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode, Report, Request,
-    Verdict, WhenFull,
+    Capacity, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode, PlanId, Region,
+    Report, Request, Verdict, WhenFull,
 };
-pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError};
+pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError, RegionError};
 pub use key::{Pepper, SecretKey};
 pub use plan::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};
 pub use time::{Clock, ManualClock, Nanos, SystemClock, parse_duration};

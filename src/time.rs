@@ -166,11 +166,26 @@ impl SystemClock {
         SystemClock { offset: wall.0.wrapping_sub(monotonic()) }
     }
 
+    pub(crate) fn with_offset(offset: u64) -> SystemClock {
+        SystemClock { offset }
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The present instant.
     #[inline]
     pub fn now(&self) -> Nanos {
         Nanos(monotonic().wrapping_add(self.offset))
     }
+}
+
+/// A number for this boot of the machine; 0 where it cannot be told.
+pub(crate) fn boot_id() -> u64 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits = id.bytes().filter_map(|byte| char::from(byte).to_digit(16));
+    digits.fold(0, |hash, digit| (hash ^ u64::from(digit)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Nanoseconds of a clock that never steps and counts suspended time.

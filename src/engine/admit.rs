@@ -3,9 +3,10 @@
 
 use super::Engine;
 use super::decide::head_tag;
+use super::owners::OwnerKind;
 use super::request::{Identity, PlanId, Request};
 use super::state::Raw;
-use super::world::{OwnerKind, World};
+use super::world::World;
 use crate::key::MAX_KEY;
 use crate::plan::{Alone, CompiledPlan, Kind, LimitSet};
 use crate::store::{Content, Entry, Head};
@@ -19,7 +20,7 @@ impl Engine {
 
     #[inline(always)]
     fn admit_in(&self, world: &World, request: &Request<'_>, now: u64) -> Option<bool> {
-        if !world.covers(now) {
+        if !world.covers(now) || !self.is_up_to_date(world) {
             return None;
         }
         let (owner, plan) = match request.identity {

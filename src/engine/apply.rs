@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::world::{OwnerKind, Owners, Subject, World};
+use super::ledger::{Private, Shared};
+use super::owners::{OwnerKind, Owners};
+use super::world::{Subject, World};
 use crate::error::ApplyError;
-use crate::key::{Digest, Method, Peppers, Record};
+use crate::key::{Digest, KeyState, Method, Peppers, Record};
 use crate::plan::{
-    Changes, CompiledPlan, Key, Plan as PlanSpec, Secret, Subject as SubjectSpec, check_name, shown,
+    Changes, CompiledPlan, Directory, Key, Ledger, Secret, Subject as SubjectSpec, check_name, shown,
 };
+use crate::store::Store;
 
 impl World {
     /// This world with `changes`, whose rates take effect at `now`.
@@ -20,39 +23,33 @@ impl World {
         now: u64,
         peppers: &Peppers,
         owners: &Owners,
+        shared: Option<(&Store, &dyn KnownKeys)>,
     ) -> Result<World, ApplyError> {
-        let mut world = self.clone();
-        world.change_plans(&changes.plans, now)?;
+        let mut directory = Directory::clone(&self.directory);
+        let compiled = match shared {
+            None => compile(changes, &mut Private { directory: &mut directory, owners }, now)?,
+            Some((store, _)) => {
+                compile(changes, &mut Shared { directory: &mut directory, owners, store }, now)?
+            }
+        };
+        let compiled: Vec<_> =
+            compiled.into_iter().map(|(name, plan)| (directory.plan_number(name), plan)).collect();
+        let mut world = self.with_directory(directory);
+        for (number, plan) in compiled {
+            let number = number as usize;
+            if world.plans.len() <= number {
+                world.plans.resize(number + 1, None);
+            }
+            world.plans[number] = plan;
+        }
         let listed = world.change_subjects(&changes.subjects, owners, peppers)?;
         let affected =
             |subject: &Subject| !changes.plans.is_empty() || changes.subjects.contains_key(&*subject.name);
         let subjects = || world.subjects.values().filter(|subject| affected(subject));
         subjects().try_for_each(|subject| world.check_plans_in_place(subject))?;
         subjects().try_for_each(|subject| world.check_one_plan_per_stage(subject))?;
-        world.change_keys(listed, self)?;
+        world.change_keys(listed, self, shared.map(|(_, keys)| keys))?;
         Ok(world)
-    }
-
-    fn change_plans(
-        &mut self,
-        changes: &BTreeMap<String, Option<PlanSpec>>,
-        now: u64,
-    ) -> Result<(), ApplyError> {
-        for (name, plan) in changes {
-            let compiled = match plan {
-                Some(plan) => {
-                    Some(Arc::new(CompiledPlan::new(name, plan, Arc::make_mut(&mut self.directory), now)?))
-                }
-                None if self.directory.plan_known(name).is_some() => None,
-                None => continue,
-            };
-            let number = Arc::make_mut(&mut self.directory).plan_number(name) as usize;
-            if self.plans.len() <= number {
-                self.plans.resize(number + 1, None);
-            }
-            self.plans[number] = compiled;
-        }
-        Ok(())
     }
 
     /// Puts subjects in place, with the keys that they had, and reads the keys that they are to have.
@@ -128,7 +125,12 @@ impl World {
     }
 
     /// `before` is the world as it was, which knows the states of keys that are listed again.
-    fn change_keys(&mut self, listed: Vec<(Arc<str>, KeyList)>, before: &World) -> Result<(), ApplyError> {
+    fn change_keys(
+        &mut self,
+        listed: Vec<(Arc<str>, KeyList)>,
+        before: &World,
+        known: Option<&dyn KnownKeys>,
+    ) -> Result<(), ApplyError> {
         // First everything that goes, so that a key can move from one subject to another.
         for (name, keys) in &listed {
             let goes = keys.is_some() || !self.subjects.contains_key(name);
@@ -141,7 +143,7 @@ impl World {
                 continue;
             };
             match keys {
-                Some(keys) => self.list_keys(&subject, keys, before)?,
+                Some(keys) => self.list_keys(&subject, keys, before, known)?,
                 None => {
                     for digest in &subject.keys {
                         if let Some(known) = self.keys.by_digest(digest) {
@@ -160,6 +162,7 @@ impl World {
         subject: &Subject,
         keys: Vec<ListedKey>,
         before: &World,
+        shared: Option<&dyn KnownKeys>,
     ) -> Result<(), ApplyError> {
         let digests = keys.iter().map(|key| key.digest).collect();
         let subject = Arc::new(Subject {
@@ -183,18 +186,44 @@ impl World {
                 return Err(ApplyError::conflict(field(), problem));
             }
             let known = before.keys.by_digest(&key.digest).filter(|known| known.subject.name == subject.name);
+            let shared = shared.and_then(|shared| shared.state(&key.digest));
+            let known = shared.or(known.map(|known| known.state)).unwrap_or_default();
             self.keys.put(Record {
                 id: key.id,
                 digest: key.digest,
                 subject: subject.clone(),
-                revoked: self.keys.was_revoked(&key.digest),
-                enabled: key.enabled.unwrap_or_else(|| known.is_none_or(|known| known.enabled)),
-                expires: key.expires.or_else(|| known.and_then(|known| known.expires)),
+                state: KeyState {
+                    revoked: known.revoked || self.keys.was_revoked(&key.digest),
+                    enabled: key.enabled.unwrap_or(known.enabled),
+                    expires: key.expires.or(known.expires),
+                },
                 number: 0,
             });
         }
         Ok(())
     }
+}
+
+type Compiled<'c> = Vec<(&'c str, Option<Arc<CompiledPlan>>)>;
+
+/// The plans of `changes`, ready for decisions; a plan that goes is none.
+fn compile<'c>(changes: &'c Changes, ledger: &mut dyn Ledger, now: u64) -> Result<Compiled<'c>, ApplyError> {
+    let mut compiled = Vec::with_capacity(changes.plans.len());
+    for (name, plan) in &changes.plans {
+        match plan {
+            Some(plan) => {
+                compiled.push((name.as_str(), Some(Arc::new(CompiledPlan::new(name, plan, ledger, now)?))))
+            }
+            None if ledger.directory().plan_known(name).is_some() => compiled.push((name.as_str(), None)),
+            None => {}
+        }
+    }
+    Ok(compiled)
+}
+
+/// States of keys that other processes may have changed.
+pub(super) trait KnownKeys {
+    fn state(&self, digest: &Digest) -> Option<KeyState>;
 }
 
 /// The keys that a subject is to have; none for a subject that keeps its keys or goes.

@@ -73,6 +73,16 @@ impl Capacity {
         self.size().bytes()
     }
 
+    /// Bytes of a [`Region`](crate::Region) for this capacity. It is used as it is planned, and does not grow. A key whose
+    /// state is shared takes a line, too.
+    pub fn region_bytes(&self) -> u64 {
+        self.region_size().bytes_fixed()
+    }
+
+    pub(super) fn region_size(self) -> Size {
+        Size::region(self.cells, self.lines)
+    }
+
     pub(super) fn size(self) -> Size {
         Size::heap(self.cells, self.lines)
     }

@@ -7,9 +7,10 @@ use smallvec::SmallVec;
 use super::capacity::{FullCounts, WhenFull};
 use super::decision::{Decision, LimitKind, Verdict};
 use super::observe::Observer;
+use super::owners::OwnerKind;
 use super::request::{Identity, PlanId, Request};
 use super::state::{self, Raw, read_line};
-use super::world::{KeyRecord, OwnerKind, World};
+use super::world::{KeyRecord, World};
 use super::{Engine, Mode};
 use crate::algo::gcra::{Bucket, Timeline};
 use crate::algo::quota::{Open, Schedule};
@@ -76,6 +77,10 @@ impl Judged<'_> {
 type Seats<'w> = SmallVec<[Seat<'w>; 4]>;
 type JudgedList<'w> = SmallVec<[Judged<'w>; 8]>;
 
+/// How often something is tried again. Every failure is another's success, so that no thread gets near it; in memory that
+/// is damaged, what is tried may never succeed.
+pub(super) const ATTEMPTS: u32 = 10_000;
+
 /// State was written under plans that this decision has not seen.
 struct Outdated;
 
@@ -95,18 +100,24 @@ impl Engine {
         mode: Mode,
         observer: &mut O,
     ) -> Decision {
-        loop {
+        // In memory that is damaged, state can be of no world that there will ever be.
+        for _ in 0..ATTEMPTS {
             let decided = self.world.with(|world| {
-                let covered = world.covers(now.get());
-                covered.then(|| self.decide_in(world, requests, now.get(), mode, observer))
+                let ready = world.covers(now.get()) && self.is_up_to_date(world);
+                ready.then(|| self.decide_in(world, requests, now.get(), mode, observer))
             });
             match decided {
                 Some(Ok(decision)) => return decision,
-                // The newer world is in place already: it was put there before any state was written under it.
-                Some(Err(Outdated)) => observer.restart(),
-                None => self.rebase(now),
+                // The newer world is in place already, or the events that make it are: they were there before any state
+                // was written under it.
+                Some(Err(Outdated)) => {
+                    observer.restart();
+                    spin_loop();
+                }
+                None => self.refresh(now),
             }
         }
+        Decision::without_limits(Verdict::StoreFull)
     }
 
     fn decide_in<O: Observer>(
@@ -151,7 +162,7 @@ impl Engine {
             }
         }
 
-        loop {
+        for _ in 0..ATTEMPTS {
             for seat in &mut seats {
                 (seat.held, seat.raw) = self.look(seat.hash);
             }
@@ -188,6 +199,8 @@ impl Engine {
             }
             return Ok(decision);
         }
+        observer.restart();
+        Ok(Decision::without_limits(Verdict::StoreFull))
     }
 
     /// What is stored for a hash.
@@ -195,7 +208,7 @@ impl Engine {
     pub(super) fn look(&self, hash: u64) -> (Held, Raw) {
         // A line that went to another owner between two looks is looked for again; in a damaged memory it may
         // stay so, and its owner is taken for a new one.
-        for _ in 0..1_000 {
+        for _ in 0..32 {
             match self.store.find(hash) {
                 None => break,
                 Some((at, word, Content::Level { segment, level })) => {
@@ -346,13 +359,14 @@ impl Engine {
             (Found::Revoked, _) => return Err(Verdict::KeyRevoked),
             (Found::Unknown, Some(plan)) => return anonymous(world.plan_named(plan)),
         };
-        if record.revoked {
+        let state = self.shared_key(&record.digest).unwrap_or(record.state);
+        if state.revoked {
             return Err(Verdict::KeyRevoked);
         }
-        if record.expires.is_some_and(|expires| now >= expires) {
+        if state.expires.is_some_and(|expires| now >= expires) {
             return Err(Verdict::KeyExpired);
         }
-        if !record.enabled {
+        if !state.enabled {
             return Err(Verdict::KeyDisabled);
         }
         let mut plans = record.subject.plans.iter().filter_map(|&number| world.plan(number));

@@ -10,7 +10,11 @@ mod capacity;
 mod current;
 mod decide;
 mod decision;
+mod keys;
+mod ledger;
 mod observe;
+mod owners;
+mod region;
 mod register;
 mod request;
 mod state;
@@ -20,17 +24,19 @@ use std::sync::Arc;
 
 pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
+pub use region::Region;
 pub use request::{PlanId, Request};
 
 use crate::error::{ApplyError, KeyError};
-use crate::key::{Pepper, Peppers};
-use crate::plan::Changes;
+use crate::key::{KeyState, Pepper, Peppers};
+use crate::plan::{Changes, Directory, Event, Ledger};
 use crate::store::{Store, Txn};
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
 use capacity::FullTotals;
 use current::Current;
 use observe::{Collect, Ignore};
+use owners::Owners;
 use world::World;
 
 /// Whether a decision is to be carried out.
@@ -40,6 +46,13 @@ pub enum Mode {
     Check,
     /// Decide, and leave no trace.
     Peek,
+}
+
+/// 128 bits that nobody can foresee.
+fn random() -> u128 {
+    use std::hash::BuildHasher;
+    let half = || u128::from(std::collections::hash_map::RandomState::new().hash_one(0));
+    half() << 64 | half()
 }
 
 /// The limiter. Shared by reference or [`Arc`]; every method may be called from any thread.
@@ -68,7 +81,9 @@ pub struct Engine {
     store: Store,
     peppers: Peppers,
     clock: Clock,
-    owners: world::Owners,
+    owners: Owners,
+    /// Whether the store is memory that other processes map.
+    shared: bool,
     when_full: WhenFull,
     full_totals: FullTotals,
 }
@@ -81,6 +96,7 @@ pub struct EngineBuilder {
     clock: Option<Clock>,
     capacity: Capacity,
     when_full: WhenFull,
+    region: Option<Region>,
 }
 
 impl EngineBuilder {
@@ -114,6 +130,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Attaches the engine to memory that other processes share, as planned for its capacity.
+    pub fn region(mut self, region: Region) -> EngineBuilder {
+        self.region = Some(region);
+        self
+    }
+
     /// Makes the engine.
     ///
     /// # Errors
@@ -124,21 +146,43 @@ impl EngineBuilder {
         for pepper in self.peppers {
             peppers.add(pepper).map_err(|error| ApplyError::invalid("pepper", error))?;
         }
-        let store = Store::heap(self.capacity.size()).ok_or_else(|| {
-            let problem = format!("there is no memory for {} bytes: plan for less", self.capacity.bytes());
-            ApplyError::capacity("capacity", problem)
-        })?;
+        let shared = self.region.is_some();
+        let (store, owners, clock) = match self.region {
+            None => {
+                let store = Store::heap(self.capacity.size()).ok_or_else(|| {
+                    let bytes = self.capacity.bytes();
+                    let problem = format!("there is no memory for {bytes} bytes: plan for less");
+                    ApplyError::capacity("capacity", problem)
+                })?;
+                (store, Owners::random(), Clock::system())
+            }
+            Some(region) => {
+                let (store, seed) =
+                    Store::attach(region.memory, Some(self.capacity.region_size()), random())?;
+                let clock = Clock::System(region::clock(&store));
+                (store, Owners::seeded(seed), clock)
+            }
+        };
         let engine = Engine {
             world: Current::new(World::default()),
             writer: Mutex::new(()),
             store,
             peppers,
-            clock: self.clock.unwrap_or_else(Clock::system),
-            owners: world::Owners::new(),
+            clock: self.clock.unwrap_or(clock),
+            owners,
+            shared,
             when_full: self.when_full,
             full_totals: FullTotals::default(),
         };
-        engine.put_in_place(&World::default(), &self.changes, 0)?;
+        let mut before = World::default();
+        if shared {
+            let mut directory = Directory::default();
+            ledger::catch_up(&mut directory, &engine.store);
+            before = before.with_directory(directory);
+        }
+        // What has begun goes on at the present instant, what begins has always been so.
+        let now = if before.covers(1) { engine.now().get() } else { 0 };
+        engine.put_in_place(&before, &self.changes, now)?;
         Ok(engine)
     }
 }
@@ -152,7 +196,13 @@ impl Engine {
             clock: None,
             capacity: Capacity::new(),
             when_full: WhenFull::default(),
+            region: None,
         }
+    }
+
+    /// Begins an engine whose state is in memory that other processes share.
+    pub fn attach(region: Region) -> EngineBuilder {
+        Engine::builder().region(region)
     }
 
     /// An engine from a plan file.
@@ -250,7 +300,7 @@ impl Engine {
     /// # Errors
     /// No registered key has this id.
     pub fn enable(&self, key_id: &str) -> Result<(), KeyError> {
-        self.change_key(key_id, |record| record.enabled = true)
+        self.change_key(key_id, |state| state.enabled = true)
     }
 
     /// Switches a key off: no later decision of any thread admits it.
@@ -258,7 +308,7 @@ impl Engine {
     /// # Errors
     /// No registered key has this id.
     pub fn disable(&self, key_id: &str) -> Result<(), KeyError> {
-        self.change_key(key_id, |record| record.enabled = false)
+        self.change_key(key_id, |state| state.enabled = false)
     }
 
     /// Ends a key's life: it is expired at every instant. Enabling it does not bring it back; a change
@@ -268,7 +318,7 @@ impl Engine {
     /// # Errors
     /// No registered key has this id.
     pub fn expire(&self, key_id: &str) -> Result<(), KeyError> {
-        self.change_key(key_id, |record| record.expires = Some(0))
+        self.change_key(key_id, |state| state.expires = Some(0))
     }
 
     /// Switches a key off for good.
@@ -276,7 +326,7 @@ impl Engine {
     /// # Errors
     /// No registered key has this id.
     pub fn revoke(&self, key_id: &str) -> Result<(), KeyError> {
-        self.change_key(key_id, |record| record.revoked = true)
+        self.change_key(key_id, |state| state.revoked = true)
     }
 
     /// Whether a plan of this name is in place.
@@ -316,34 +366,68 @@ impl Engine {
         self.full_totals.get()
     }
 
-    fn change_key(&self, key_id: &str, change: impl FnOnce(&mut world::KeyRecord)) -> Result<(), KeyError> {
+    fn change_key(&self, key_id: &str, change: impl Fn(&mut KeyState)) -> Result<(), KeyError> {
         let _writer = self.writer.lock();
         let mut world = World::clone(&self.world.get());
         let mut record = match world.keys.by_id(key_id) {
             Some(record) => world::KeyRecord::clone(record),
             None => return Err(KeyError::UnknownId(key_id.into())),
         };
-        change(&mut record);
+        let changed = |known: KeyState| {
+            let mut state = known;
+            change(&mut state);
+            state
+        };
+        record.state = if self.shared {
+            let known = record.state;
+            let change = |shared: Option<KeyState>| changed(shared.unwrap_or(known));
+            self.share_key(&record.digest, &change).ok_or_else(|| KeyError::NoRoom(key_id.into()))?
+        } else {
+            changed(record.state)
+        };
         world.keys.put(record);
         self.world.set(Arc::new(world));
         Ok(())
     }
 
-    /// The present world, its arithmetic within range at `now`. The caller holds `writer`.
+    /// The present world, its arithmetic within range at `now`, up to date with the region. The caller holds `writer`.
     fn world_at(&self, now: Nanos) -> Arc<World> {
         let world = self.world.get();
-        if world.covers(now.get()) {
+        let mut directory = Directory::clone(&world.directory);
+        let mut changed = self.shared && ledger::catch_up(&mut directory, &self.store);
+        while now.get() > directory.covers() || directory.covers() == 0 {
+            changed = true;
+            let event = Event::Base { at: now.get() };
+            let recorded = if self.shared {
+                let (directory, owners, store) = (&mut directory, &self.owners, &self.store);
+                ledger::Shared { directory, owners, store }.record(&event)
+            } else {
+                directory.apply(Some(&event))
+            };
+            if recorded.is_err() {
+                // No room among the events that are kept for this, which takes decades: by itself.
+                let _ = directory.apply(Some(&event));
+            }
+        }
+        if !changed {
             return world;
         }
-        let moved = Arc::new(world.rebased(now.get()));
+        let moved = Arc::new(world.with_directory(directory));
         self.world.set(moved.clone());
         moved
     }
 
+    /// Brings the world up to date with the region and within range at `now`.
     #[cold]
-    fn rebase(&self, now: Nanos) {
+    fn refresh(&self, now: Nanos) {
         let _writer = self.writer.lock();
         self.world_at(now);
+    }
+
+    /// Whether `world` knows of everything that other processes recorded.
+    #[inline(always)]
+    fn is_up_to_date(&self, world: &World) -> bool {
+        !self.shared || self.store.event_count() == world.directory.events()
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use super::decide::{count_of, head_tag};
+use super::apply::KnownKeys;
+use super::decide::{ATTEMPTS, count_of, head_tag};
+use super::owners::OwnerKind;
 use super::state::{self, Raw, read_line};
-use super::world::{OwnerKind, Subject, World};
+use super::world::{Subject, World};
 use crate::error::ApplyError;
 use crate::plan::{Changes, shown};
 use crate::store::{Claim, Content, NoRoom, Txn};
@@ -18,13 +20,21 @@ impl Engine {
     /// Puts `before` with `changes` in place: the state of what is new first, then the plans that lead to it. The
     /// caller holds `writer`, or is the only one who knows the engine.
     pub(super) fn put_in_place(&self, before: &World, changes: &Changes, now: u64) -> Result<(), ApplyError> {
-        let next = before.changed(changes, now, &self.peppers, &self.owners)?;
+        let mut next = before.changed(changes, now, &self.peppers, &self.owners, None)?;
+        if self.shared {
+            // Everything was found to be right: now for all processes.
+            let shared = Some((&self.store, self as &dyn KnownKeys));
+            next = before.changed(changes, now, &self.peppers, &self.owners, shared)?;
+        }
         let touched = |name: &str| changes.subjects.contains_key(name) || !changes.plans.is_empty();
         let mut made = Vec::new();
         let result = self.make_lines(&next, changes, now, &touched, &mut made);
         if let Err(error) = result {
             made.iter().for_each(|&hash| self.let_go(hash));
             return Err(error);
+        }
+        if self.shared {
+            self.share_keys(&next, changes)?;
         }
         let mut gone = Lines::new();
         for subject in before.subjects.values().filter(|subject| touched(&subject.name)) {
@@ -71,6 +81,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Lets all processes know the states of the keys that `changes` lists.
+    fn share_keys(&self, next: &World, changes: &Changes) -> Result<(), ApplyError> {
+        let lists =
+            |spec: &Option<crate::plan::Subject>| spec.as_ref().is_some_and(|spec| spec.keys.is_some());
+        let listed = changes.subjects.iter().filter(|(_, spec)| lists(spec));
+        for subject in listed.filter_map(|(name, _)| next.subjects.get(name.as_str())) {
+            for record in subject.keys.iter().filter_map(|digest| next.keys.by_digest(digest)) {
+                self.share_key(&record.digest, &|_| record.state).ok_or_else(|| {
+                    let problem = "there is no room for the state of its keys: plan for more capacity";
+                    ApplyError::capacity(format!("subjects.{}", shown(&subject.name)), problem)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     fn subject_lines<'a>(
         &'a self,
         world: &'a World,
@@ -89,7 +115,7 @@ impl Engine {
 
     /// Makes a line for `hash` that nobody else is given, and notes in `made` what was not kept before.
     fn keep(&self, world: &World, hash: u64, segment: u32, now: u64, made: &mut Vec<u64>) -> Option<()> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let mut txn = self.store.transaction();
             match self.store.find(hash) {
                 Some((_, _, Content::Line { pinned: true, .. })) => return Some(()),
@@ -127,11 +153,15 @@ impl Engine {
                 }
             }
         }
+        None
     }
 
     /// Leaves a line to whoever needs one, once it is indistinguishable from fresh.
     fn let_go(&self, hash: u64) {
-        while let Some((at, word, Content::Line { line, pinned: true })) = self.store.find(hash) {
+        for _ in 0..ATTEMPTS {
+            let Some((at, word, Content::Line { line, pinned: true })) = self.store.find(hash) else {
+                return;
+            };
             let mut txn = self.store.transaction();
             txn.put(at, word, Content::Line { line, pinned: false });
             if txn.commit() {

@@ -17,7 +17,7 @@ mod secret;
 pub(crate) use digest::{Digest, Method};
 pub use pepper::Pepper;
 pub(crate) use pepper::Peppers;
-pub(crate) use registry::{Found, Record, Registry};
+pub(crate) use registry::{Found, KeyState, Record, Registry};
 pub use secret::SecretKey;
 
 /// Longest API key, in bytes; a longer one is unknown without being hashed.

@@ -13,16 +13,28 @@ use super::recent::Recent;
 
 type State = ahash::RandomState;
 
+/// What a key may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KeyState {
+    pub revoked: bool,
+    pub enabled: bool,
+    /// First instant at which the key is expired.
+    pub expires: Option<u64>,
+}
+
+impl Default for KeyState {
+    fn default() -> KeyState {
+        KeyState { revoked: false, enabled: true, expires: None }
+    }
+}
+
 /// What is known of one key.
 #[derive(Debug)]
 pub(crate) struct Record<S> {
     pub id: Arc<str>,
     pub digest: Digest,
     pub subject: Arc<S>,
-    pub revoked: bool,
-    pub enabled: bool,
-    /// First instant at which the key is expired.
-    pub expires: Option<u64>,
+    pub state: KeyState,
     /// Given by the registry.
     pub number: u32,
 }
@@ -135,7 +147,7 @@ impl<S> Registry<S> {
                 None => self.methods.push((digest.method, 1)),
             }
         }
-        if record.revoked {
+        if record.state.revoked {
             self.revoked.insert_mut(digest);
         }
         let known = self.by_digest.get(&digest).map(|known| known.number);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::directory::{Directory, Group, Part, Place, QUOTAS, Shape, TooMany};
+use super::directory::{Directory, Part, QUOTAS, QuotaPart, Shape, TooMany};
+use super::event::{Event, Ledger, LimitKind};
 use super::names::{check_name, shown};
 use super::route::{Pattern, RouteTable};
 use super::spec::{Concurrency, Limits, Plan, Quota, Throttle};
@@ -130,11 +131,11 @@ impl CompiledPlan {
     /// Checks `plan` and compiles it, its limits taking effect at `now`.
     ///
     /// # Errors
-    /// Names the field. `directory` may then hold numbers that nothing uses: it is to be dropped.
+    /// Names the field. What was recorded in `ledger` before that stays.
     pub(crate) fn new(
         name: &str,
         plan: &Plan,
-        directory: &mut Directory,
+        ledger: &mut dyn Ledger,
         now: u64,
     ) -> Result<CompiledPlan, ApplyError> {
         let field = format!("plans.{}", shown(name));
@@ -154,7 +155,6 @@ impl CompiledPlan {
                 Err(at) => stages.insert(at, stage.as_str().into()),
             }
         }
-        let number = directory.plan_number(name);
         let mut compiled = CompiledPlan {
             name: name.into(),
             stages,
@@ -166,7 +166,7 @@ impl CompiledPlan {
             alone: None,
         };
 
-        let mut compiler = Compiler { plan: number, directory, now };
+        let mut compiler = Compiler { plan: name, ledger, now };
         compiled.own =
             compiler.limits(&field, &Place::Own, &plan.throttle, &plan.quotas, plan.concurrency.as_ref())?;
         for (text, limits) in &plan.routes {
@@ -195,9 +195,17 @@ impl CompiledPlan {
     }
 }
 
+/// Where in a plan a limit stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Place {
+    Own,
+    Route(Arc<str>),
+    Pool,
+}
+
 struct Compiler<'a> {
-    plan: u32,
-    directory: &'a mut Directory,
+    plan: &'a str,
+    ledger: &'a mut dyn Ledger,
     now: u64,
 }
 
@@ -242,7 +250,7 @@ impl Compiler<'_> {
         let mut set = LimitSet::default();
         for (Defined { name, unit, line, part, kind }, _) in defined {
             // The shape is taken when all of its limits are defined.
-            let Some(shape) = self.directory.shape(line) else { continue };
+            let Some(shape) = self.ledger.directory().shape(line) else { continue };
             let known = set.lines.iter().position(|other| other.shape.line == line);
             let index = known.unwrap_or(set.lines.len());
             if known.is_none() {
@@ -258,28 +266,87 @@ impl Compiler<'_> {
         Ok(set)
     }
 
-    /// What the limit is, and as what reports show it.
+    /// What the limit is, what it shares lines with, and as what reports show it.
     fn identity(
         &self,
         field: &str,
         place: &Place,
+        kind: LimitKind,
         name: &str,
         unit: Option<&str>,
-    ) -> Result<(Group, Arc<str>), ApplyError> {
+    ) -> Result<Identity, ApplyError> {
         check_name(&format!("{field}.name"), name)?;
         let unit = unit.unwrap_or("requests");
         check_name(&format!("{field}.unit"), unit)?;
+        let (room, pattern) = match place {
+            Place::Own => ("own", ""),
+            Place::Route(pattern) => ("route", &**pattern),
+            Place::Pool => ("pool", ""),
+        };
         let shown = match place {
             Place::Own => name.into(),
             Place::Route(pattern) => format!("route:{pattern}:{name}").into(),
             Place::Pool => format!("pool:{name}").into(),
         };
-        Ok((Group { plan: self.plan, place: place.clone(), unit: unit.into() }, shown))
+        let kind_name = if kind == LimitKind::Throttle { "throttle" } else { "quota" };
+        Ok(Identity {
+            group: self.ledger.identity(&[self.plan, room, pattern, unit]),
+            limit: self.ledger.identity(&[self.plan, room, pattern, unit, kind_name, name]),
+            kind,
+            unit: unit.into(),
+            shown,
+        })
+    }
+
+    /// The line and part of a limit, new ones if it has none.
+    fn part(&mut self, identity: &Identity) -> Result<(u32, Part), TooMany> {
+        let &Identity { group, limit, kind, .. } = identity;
+        loop {
+            match self.ledger.directory().part(limit) {
+                Some(found) => return Ok(found),
+                None => self.ledger.record(&Event::Limit { group, limit, kind })?,
+            }
+        }
+    }
+
+    /// Sees to it that a line's throttle is of this rate and burst.
+    fn set_throttle(&mut self, line: u32, rate: Rate, burst: u64) -> Result<(), TooMany> {
+        loop {
+            let shape = self.ledger.directory().shape(line);
+            let throttle = shape.and_then(|shape| shape.throttle.as_ref());
+            if throttle.is_some_and(|timeline| timeline.is_like(rate, burst)) {
+                return Ok(());
+            }
+            self.ledger.record(&Event::Throttle { line, rate, burst, at: self.now })?;
+        }
+    }
+
+    /// Sees to it that a line's quota has these windows.
+    fn set_quota(
+        &mut self,
+        line: u32,
+        slot: usize,
+        windows: &Windows,
+        initial_debit: bool,
+    ) -> Result<(), TooMany> {
+        loop {
+            let shape = self.ledger.directory().shape(line);
+            let quota = shape.and_then(|shape| shape.quotas.get(slot)?.as_ref());
+            let same = |quota: &QuotaPart| {
+                quota.schedule.windows() == windows && quota.initial_debit == initial_debit
+            };
+            if quota.is_some_and(same) {
+                return Ok(());
+            }
+            let windows = windows.clone();
+            self.ledger.record(&Event::Quota { line, slot, windows, initial_debit, at: self.now })?;
+        }
     }
 
     fn throttle(&mut self, field: &str, place: &Place, throttle: &Throttle) -> Result<Defined, ApplyError> {
         let own_name = throttle.name.as_deref().unwrap_or("throttle");
-        let (group, name) = self.identity(field, place, own_name, throttle.unit.as_deref())?;
+        let identity =
+            self.identity(field, place, LimitKind::Throttle, own_name, throttle.unit.as_deref())?;
         let rate: Rate =
             throttle.rate.parse().map_err(|error| ApplyError::invalid(format!("{field}.rate"), error))?;
         let burst = throttle.burst;
@@ -307,14 +374,15 @@ impl Compiler<'_> {
                 return Err(ApplyError::invalid(format!("{field}.burst"), problem));
             }
         }
-        let defined = self.directory.throttle(&group, &own_name.into(), rate, burst, self.now);
+        let defined = self.part(&identity);
+        let defined = defined.and_then(|found| self.set_throttle(found.0, rate, burst).map(|()| found));
         let (line, part) = defined.map_err(|error| too_many(field, error))?;
-        Ok(Defined { name, unit: group.unit, line, part, kind: Kind::Throttle { max_delay } })
+        Ok(identity.defined(line, part, Kind::Throttle { max_delay }))
     }
 
     fn quota(&mut self, field: &str, place: &Place, quota: &Quota) -> Result<Defined, ApplyError> {
         let own_name = quota.name.as_deref().unwrap_or(&quota.per);
-        let (group, name) = self.identity(field, place, own_name, quota.unit.as_deref())?;
+        let identity = self.identity(field, place, LimitKind::Quota, own_name, quota.unit.as_deref())?;
         let period = Period::parse(&quota.per, quota.start).map_err(|error| {
             let part = if matches!(error, crate::error::PeriodError::Start { .. }) { "start" } else { "per" };
             ApplyError::invalid(format!("{field}.{part}"), error)
@@ -341,15 +409,30 @@ impl Compiler<'_> {
             }
         }
         let windows = Windows::new(period, zone);
-        let initial = quota.initial_debit > 0;
-        let defined = self.directory.quota(&group, &own_name.into(), windows, initial, self.now);
-        let (line, part) = defined.map_err(|error| too_many(field, error))?;
+        let (line, part) = self.part(&identity).map_err(|error| too_many(field, error))?;
         let slot = match part {
             Part::Quota(slot) => slot,
             Part::Throttle => 0,
         };
+        let set = self.set_quota(line, slot, &windows, quota.initial_debit > 0);
+        set.map_err(|error| too_many(field, error))?;
         let quota = quota::Quota { limit: quota.limit, initial_debit: quota.initial_debit };
-        Ok(Defined { name, unit: group.unit, line, part, kind: Kind::Quota { slot, quota } })
+        Ok(identity.defined(line, part, Kind::Quota { slot, quota }))
+    }
+}
+
+/// What a limit is.
+struct Identity {
+    group: u128,
+    limit: u128,
+    kind: LimitKind,
+    unit: Arc<str>,
+    shown: Arc<str>,
+}
+
+impl Identity {
+    fn defined(self, line: u32, part: Part, kind: Kind) -> Defined {
+        Defined { name: self.shown, unit: self.unit, line, part, kind }
     }
 }
 
@@ -367,6 +450,10 @@ fn too_many(field: &str, error: TooMany) -> ApplyError {
         TooMany::Segments => ApplyError::capacity(
             field,
             "limits and changes of rate have used up the 65,535 that an engine can tell apart: start a new engine",
+        ),
+        TooMany::Events => ApplyError::capacity(
+            field,
+            "the region has no room for another change of limits: format a new one for more",
         ),
         TooMany::Periods => ApplyError::capacity(
             format!("{field}.per"),

@@ -1,40 +1,20 @@
 //! What outlives a plan's definition: numbers of plans, lines and segments, and the history of each limit.
 //!
-//! A limit's identity is its plan, place, name, kind and unit. Its line and history stay for as long as the engine
-//! lives, so that a limit that comes back finds its state.
+//! A limit's identity is its plan, place, name, kind and unit, known by a keyed hash. Its line and history stay for as
+//! long as the state does, so that a limit that comes back finds it.
 //!
 //! Limits of one place and unit share *lines*: a throttle and two quotas each. A line's state is written under a
 //! *segment*, a number that stands for the line and the generation of its throttle.
+//!
+//! A directory is what its [`Event`]s make of an empty one, and nothing else: processes that share state share the list of
+//! events, and so agree on every number and history.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::algo::gcra::{Bucket, Timeline};
+use super::event::{Event, LimitKind};
+use crate::algo::gcra::{Bucket, LOOK_BACK, RANGE, Timeline};
 use crate::algo::quota::Schedule;
-use crate::algo::rate::Rate;
-use crate::calendar::Windows;
-
-/// Where in a plan a limit stands.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Place {
-    Own,
-    Route(Arc<str>),
-    Pool,
-}
-
-/// What lines are shared by.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Group {
-    pub plan: u32,
-    pub place: Place,
-    pub unit: Arc<str>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Kind {
-    Throttle,
-    Quota,
-}
 
 /// Quotas of a line.
 pub(crate) const QUOTAS: usize = 2;
@@ -72,6 +52,8 @@ pub(crate) enum TooMany {
     Segments,
     /// Changes of one quota's period: generations end at 2^17.
     Periods,
+    /// Events of a region: as many as it was formatted for.
+    Events,
 }
 
 const SEGMENTS: usize = (1 << 16) - 1;
@@ -80,15 +62,20 @@ const PERIODS: u32 = 1 << 17;
 /// See the module's comment. One entry per limit ever defined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
+    /// Private to the process: nothing that is shared names a plan's number.
     plans: HashMap<Arc<str>, u32, ahash::RandomState>,
-    limits: HashMap<(Group, Kind, Arc<str>), (u32, Part)>,
-    groups: HashMap<Group, Vec<u32>>,
+    limits: HashMap<u128, (u32, Part)>,
+    groups: HashMap<u128, Vec<u32>>,
     /// By line number less 1.
     shapes: Vec<Arc<Shape>>,
+    /// By line number less 1: whether the throttle and the quotas belong to a limit.
+    given: Vec<(bool, [bool; QUOTAS])>,
     /// By segment number less 1: the line, and the generation of its throttle if it had one.
     segments: Vec<(u32, Option<u32>)>,
-    /// The instant from which new histories count; see [`Timeline::new`].
-    origin: u64,
+    /// The instant that arithmetic counts from; none until something is decided or changed.
+    base: Option<u64>,
+    /// Number of events so far.
+    events: u64,
 }
 
 impl Directory {
@@ -111,6 +98,20 @@ impl Directory {
     pub(crate) fn plan_name(&self, number: u32) -> &str {
         let found = self.plans.iter().find(|&(_, &other)| other == number);
         found.map_or("", |(name, _)| name)
+    }
+
+    /// Number of events that made this directory.
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The last instant that arithmetic reaches; 0 before there is a base.
+    pub(crate) fn covers(&self) -> u64 {
+        self.base.map_or(0, |base| base.saturating_add(RANGE - LOOK_BACK))
+    }
+
+    pub(super) fn part(&self, limit: u128) -> Option<(u32, Part)> {
+        self.limits.get(&limit).copied()
     }
 
     pub(crate) fn shape(&self, line: u32) -> Option<&Arc<Shape>> {
@@ -139,18 +140,61 @@ impl Directory {
         self.shape(line)
     }
 
-    /// The line and part of a limit, new ones if it has none.
-    fn part(&mut self, group: &Group, kind: Kind, name: &Arc<str>) -> Result<(u32, Part), TooMany> {
-        let key = (group.clone(), kind, name.clone());
-        if let Some(&found) = self.limits.get(&key) {
-            return Ok(found);
+    /// Goes on by one event. One that makes no sense, or that there is no room for, counts and changes nothing.
+    pub(crate) fn apply(&mut self, event: Option<&Event>) -> Result<(), TooMany> {
+        self.events += 1;
+        match event {
+            None => Ok(()),
+            Some(&Event::Limit { group, limit, kind }) => self.place(group, limit, kind),
+            Some(&Event::Throttle { line, rate, burst, at }) => {
+                let origin = self.origin();
+                let Some(shape) = self.shape(line) else { return Ok(()) };
+                let timeline = match &shape.throttle {
+                    None => Timeline::new(rate, burst, origin),
+                    Some(timeline) if timeline.is_like(rate, burst) => return Ok(()),
+                    Some(timeline) => timeline.changed(rate, burst, at),
+                };
+                self.set_timeline(line, timeline)
+            }
+            Some(Event::Quota { line, slot, windows, initial_debit, at }) => {
+                let Some(shape) = self.shapes.get_mut((*line as usize).wrapping_sub(1)) else {
+                    return Ok(());
+                };
+                let Some(known) = Arc::make_mut(shape).quotas.get_mut(*slot) else { return Ok(()) };
+                let schedule = match known {
+                    None => Arc::new(Schedule::new(windows.clone())),
+                    Some(known) if known.schedule.windows() == windows => known.schedule.clone(),
+                    Some(known) => Arc::new(known.schedule.changed(windows.clone(), *at)),
+                };
+                if schedule.generation() >= PERIODS {
+                    return Err(TooMany::Periods);
+                }
+                *known = Some(QuotaPart { schedule, initial_debit: *initial_debit });
+                Ok(())
+            }
+            Some(&Event::Base { at }) => {
+                self.rebase(at);
+                Ok(())
+            }
         }
-        let lines = self.groups.entry(group.clone()).or_default();
+    }
+
+    /// The instant from which new histories count; see [`Timeline::new`].
+    fn origin(&self) -> u64 {
+        self.base.map_or(0, |base| base.saturating_sub(LOOK_BACK))
+    }
+
+    /// Gives a limit a line and part.
+    fn place(&mut self, group: u128, limit: u128, kind: LimitKind) -> Result<(), TooMany> {
+        if self.limits.contains_key(&limit) {
+            return Ok(());
+        }
+        let lines = self.groups.entry(group).or_default();
         let free = |&line: &u32| {
-            let shape = &self.shapes[line as usize - 1];
+            let given = &self.given[line as usize - 1];
             let part = match kind {
-                Kind::Throttle => shape.throttle.is_none().then_some(Part::Throttle),
-                Kind::Quota => shape.quotas.iter().position(Option::is_none).map(Part::Quota),
+                LimitKind::Throttle => (!given.0).then_some(Part::Throttle),
+                LimitKind::Quota => given.1.iter().position(|given| !given).map(Part::Quota),
             };
             part.map(|part| (line, part))
         };
@@ -164,35 +208,19 @@ impl Directory {
                 lines.push(line);
                 self.segments.push((line, None));
                 let segment = self.segments.len() as u32;
-                self.shapes.push(Arc::new(Shape {
-                    line,
-                    segment,
-                    throttle: None,
-                    quotas: [const { None }; QUOTAS],
-                }));
-                (line, if kind == Kind::Throttle { Part::Throttle } else { Part::Quota(0) })
+                let quotas = [const { None }; QUOTAS];
+                self.shapes.push(Arc::new(Shape { line, segment, throttle: None, quotas }));
+                self.given.push((false, [false; QUOTAS]));
+                (line, if kind == LimitKind::Throttle { Part::Throttle } else { Part::Quota(0) })
             }
         };
-        self.limits.insert(key, found);
-        Ok(found)
-    }
-
-    pub(super) fn throttle(
-        &mut self,
-        group: &Group,
-        name: &Arc<str>,
-        rate: Rate,
-        burst: u64,
-        now: u64,
-    ) -> Result<(u32, Part), TooMany> {
-        let (line, part) = self.part(group, Kind::Throttle, name)?;
-        let timeline = match &self.shapes[line as usize - 1].throttle {
-            None => Timeline::new(rate, burst, self.origin),
-            Some(timeline) if timeline.is_like(rate, burst) => return Ok((line, part)),
-            Some(timeline) => timeline.changed(rate, burst, now),
-        };
-        self.set_timeline(line, timeline)?;
-        Ok((line, part))
+        let given = &mut self.given[found.0 as usize - 1];
+        match found.1 {
+            Part::Throttle => given.0 = true,
+            Part::Quota(slot) => given.1[slot] = true,
+        }
+        self.limits.insert(limit, found);
+        Ok(())
     }
 
     /// Puts a line under a new segment with another timeline.
@@ -210,36 +238,13 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) fn quota(
-        &mut self,
-        group: &Group,
-        name: &Arc<str>,
-        windows: Windows,
-        initial_debit: bool,
-        now: u64,
-    ) -> Result<(u32, Part), TooMany> {
-        let (line, part) = self.part(group, Kind::Quota, name)?;
-        let Part::Quota(slot) = part else { return Ok((line, part)) };
-        let shape = Arc::make_mut(&mut self.shapes[line as usize - 1]);
-        let schedule = match &shape.quotas[slot] {
-            None => Arc::new(Schedule::new(windows)),
-            Some(known) if *known.schedule.windows() == windows => known.schedule.clone(),
-            Some(known) => Arc::new(known.schedule.changed(windows, now)),
-        };
-        if schedule.generation() >= PERIODS {
-            return Err(TooMany::Periods);
-        }
-        shape.quotas[slot] = Some(QuotaPart { schedule, initial_debit });
-        Ok((line, part))
-    }
-
-    /// Moves every throttle's origin to `now`; with `fresh`, when nothing was ever decided, in place.
-    /// Compiled plans take the result over by [`shape`](Directory::shape).
-    pub(crate) fn rebase(&mut self, now: u64, fresh: bool) {
-        self.origin = now.saturating_sub(crate::algo::gcra::LOOK_BACK);
+    /// Moves every throttle's origin on; where there was none yet, in place, as no bucket was ever written.
+    fn rebase(&mut self, now: u64) {
+        let fresh = self.base.is_none();
+        self.base = Some(now);
         for line in 1..=self.shapes.len() as u32 {
             let Some(timeline) = self.shapes[line as usize - 1].throttle.clone() else { continue };
-            let moved = if fresh { timeline.first_seen(self.origin) } else { timeline.rebased(now) };
+            let moved = if fresh { timeline.first_seen(self.origin()) } else { timeline.rebased(now) };
             // Once in four years: when numbers end the old origin stays, and arithmetic saturates.
             let _ = self.set_timeline(line, moved);
         }

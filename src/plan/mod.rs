@@ -2,6 +2,7 @@
 
 mod compile;
 mod directory;
+mod event;
 #[cfg(feature = "plan-file")]
 mod file;
 mod names;
@@ -9,7 +10,8 @@ mod route;
 mod spec;
 
 pub(crate) use compile::{Alone, CompiledPlan, Kind, Limit, LimitSet, LineUse};
-pub(crate) use directory::{Directory, QUOTAS, Shape};
+pub(crate) use directory::{Directory, QUOTAS, Shape, TooMany};
+pub(crate) use event::{Event, Ledger};
 pub(crate) use names::{check_name, shown};
 pub(crate) use spec::Secret;
 pub use spec::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};

@@ -7,6 +7,9 @@
 
 use core::ptr::NonNull;
 use std::any::Any;
+use std::path::Path;
+
+use crate::error::RegionError;
 
 use crate::sync::Word;
 
@@ -34,12 +37,32 @@ impl Memory {
         Heap::memory(words)
     }
 
+    /// A file, mapped for all processes that map it; made and made larger as needed. Its new bytes are zeros.
+    pub(crate) fn file(path: &Path, bytes: u64) -> Result<Memory, RegionError> {
+        let io = |error: std::io::Error| RegionError::Io {
+            path: path.display().to_string(),
+            problem: error.to_string(),
+        };
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let present = file.metadata().map_err(io)?.len();
+        if present < bytes {
+            file.set_len(bytes).map_err(io)?;
+        }
+        let map = memmap2::MmapRaw::map_raw(&file).map_err(io)?;
+        let (start, bytes) = (map.as_mut_ptr(), map.len());
+        let damaged = RegionError::TooSmall { bytes: 0, needed: bytes as u64 };
+        let start = NonNull::new(start).ok_or(damaged.clone())?;
+        // SAFETY: the mapping is read and write, and lives as long as `map`. That other processes change it through
+        // 16-byte atomics only is what sharing the file with this library means.
+        unsafe { Memory::mapped(start, bytes, Box::new(map)) }.ok_or(damaged)
+    }
+
     /// Words in memory that `keeper` maps.
     ///
     /// # Safety
     /// `bytes` bytes from `start` on are valid for reads and writes for as long as `keeper` lives, and changed by nobody
     /// but through 16-byte atomics.
-    #[allow(dead_code)]
     pub(crate) unsafe fn mapped(
         start: NonNull<u8>,
         bytes: usize,

@@ -14,7 +14,6 @@ mod memory;
 mod models;
 mod process;
 mod record;
-#[allow(dead_code)]
 mod region;
 mod table;
 #[cfg(all(test, not(loom)))]
@@ -23,11 +22,11 @@ mod txn;
 
 pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line};
 pub(crate) use memory::At;
-pub(crate) use txn::{Claim, NoRoom, Txn};
+pub(crate) use txn::{Claim, NoRoom, Txn, raised};
 
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use cell::Cell;
-use memory::Memory;
+pub(crate) use memory::Memory;
 pub(crate) use record::Entry;
 use record::Records;
 use table::{CELLS, Control, GROUP, Geometry, Table, WINDOW};
@@ -37,10 +36,34 @@ use table::{CELLS, Control, GROUP, Geometry, Table, WINDOW};
 const LINES_USED: At = 8;
 /// Lines that were given back: the first one's number in bits 0..32 (0: none), a version in 32..127.
 const FREE_LINES: At = 12;
-const HEADER: At = 16;
+/// Events of a region that were recorded.
+const EVENTS: At = 16;
+/// What the region's clock adds to that of the machine.
+pub(crate) const CLOCK: At = 20;
+const HEADER: At = 24;
+
+/// Words of an event.
+pub(crate) const EVENT: usize = 6;
+/// The last events are kept for whoever must not fail.
+const SPARE_EVENTS: u64 = 16;
+
+/// What became of an event that was to be recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Appended {
+    Done,
+    /// Another stands at its place.
+    Taken,
+    Full,
+}
 
 /// Records in a heap: as many commits of several words can go on at once.
 const HEAP_RECORDS: u32 = if cfg!(loom) { 2 } else { 64 };
+
+/// The same in a region, where threads of several processes meet, and some may be dead.
+const REGION_RECORDS: u32 = if cfg!(loom) { 2 } else { 256 };
+
+/// Changes of limits that a region has room for.
+const REGION_EVENTS: u32 = 1 << 14;
 
 /// Groups that a growing table begins with, at most.
 const FIRST_GROUPS: u64 = if cfg!(loom) { 1 } else { 1 << 12 };
@@ -49,6 +72,8 @@ const FIRST_GROUPS: u64 = if cfg!(loom) { 1 } else { 1 << 12 };
 pub(crate) struct Store {
     memory: Memory,
     records: Records,
+    events: At,
+    max_events: u32,
     table: Table,
     /// First word of line 1.
     lines: At,
@@ -73,6 +98,8 @@ pub(crate) struct Size {
     pub cells: u64,
     pub lines: u64,
     pub records: u32,
+    /// Events that a region has room for; a heap needs none.
+    pub events: u32,
 }
 
 /// Cells in use per hundred that a table of the planned size has.
@@ -81,6 +108,7 @@ const LOAD_PERCENT: u64 = 60;
 /// Where everything stands.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
+    events: At,
     table: Table,
     lines: At,
     words: u64,
@@ -88,11 +116,14 @@ struct Layout {
 
 impl Size {
     pub(crate) fn heap(cells: u64, lines: u64) -> Size {
-        Size { cells, lines, records: HEAP_RECORDS }
+        Size { cells, lines, records: HEAP_RECORDS, events: 0 }
+    }
+
+    pub(crate) fn region(cells: u64, lines: u64) -> Size {
+        Size { cells, lines, records: REGION_RECORDS, events: REGION_EVENTS }
     }
 
     /// Bytes of a region.
-    #[allow(dead_code)]
     pub(crate) fn bytes_fixed(self) -> u64 {
         self.layout(false).map_or(u64::MAX, |layout| layout.words.saturating_mul(16))
     }
@@ -111,13 +142,15 @@ impl Size {
         }
         table.base = u32::try_from(needed.div_ceil(1 << table.max_level)).ok()?;
         let max_groups = table.base.checked_mul(1 << table.max_level)?;
-        let first = u64::from(HEADER) + u64::from(Records::words(self.records));
+        let events = u64::from(HEADER) + u64::from(Records::words(self.records));
+        let first = events + u64::from(self.events) * EVENT as u64;
         let first = first.next_multiple_of(u64::from(GROUP));
         table.first = At::try_from(first).ok()?;
         let lines = first + Table::words(max_groups);
         let words = lines.checked_add(self.lines.checked_mul(4)?)?;
         At::try_from(words).ok()?;
-        Some(Layout { table, lines: At::try_from(lines).ok()?, words })
+        let events = At::try_from(events).ok()?;
+        Some(Layout { events, table, lines: At::try_from(lines).ok()?, words })
     }
 }
 
@@ -133,7 +166,6 @@ impl Store {
     ///
     /// Sizes and offsets are those of the region's header, which is checked; what the words after it hold is checked where
     /// it is used as an index.
-    #[allow(dead_code)]
     pub(crate) fn attach(
         memory: Memory,
         size: Option<Size>,
@@ -146,9 +178,11 @@ impl Store {
     }
 
     /// The memory holds the layout's words.
-    fn of(memory: Memory, Layout { table, lines, .. }: Layout, size: Size) -> Store {
+    fn of(memory: Memory, Layout { events, table, lines, .. }: Layout, size: Size) -> Store {
         Store {
             records: Records::new(HEADER, size.records),
+            events,
+            max_events: size.events,
             table,
             lines,
             // Its words are within the layout.
@@ -239,6 +273,11 @@ impl Store {
         (1..=reach).find_map(find)
     }
 
+    /// Changes one word, if it is what it was.
+    pub(crate) fn swap(&self, at: At, old: u128, new: u128) -> bool {
+        self.commit(&mut [Entry { at, old, new }])
+    }
+
     /// Changes all words or, if one of them is not what it was, none.
     #[inline]
     pub(crate) fn commit(&self, entries: &mut [Entry]) -> bool {
@@ -269,6 +308,37 @@ impl Store {
     pub(crate) fn read_line(&self, line: Line) -> [u128; 4] {
         let count = self.read(line.count());
         [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]
+    }
+
+    /// Number of events that were recorded.
+    #[inline]
+    pub(crate) fn event_count(&self) -> u64 {
+        (self.read(EVENTS) as u64).min(self.max_events.into())
+    }
+
+    /// Event number `n`, if it was recorded.
+    pub(crate) fn event(&self, n: u64) -> Option<[u128; EVENT]> {
+        let first = (n < self.event_count()).then(|| self.events + n as u32 * EVENT as u32)?;
+        Some(core::array::from_fn(|word| self.read(first + word as u32)))
+    }
+
+    /// Records event number `n`, if it is the next. With `must` it may be one of those that are kept for this.
+    pub(crate) fn append(&self, n: u64, event: [u128; EVENT], must: bool) -> Appended {
+        let count = self.read(EVENTS);
+        let room = u64::from(self.max_events).saturating_sub(if must { 0 } else { SPARE_EVENTS });
+        if n >= room {
+            return Appended::Full;
+        }
+        if count != u128::from(n) {
+            return Appended::Taken;
+        }
+        let first = self.events + n as u32 * EVENT as u32;
+        let mut txn = Txn::new(self);
+        txn.write(EVENTS, count, count + 1);
+        for (at, word) in (first..).zip(event) {
+            txn.write(at, txn.read(at), word);
+        }
+        if txn.commit() { Appended::Done } else { Appended::Taken }
     }
 
     /// Number of cells in use.

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 0 | [`MAGIC`] | layout version |
 //! | 1 | cells that were planned for | lines |
-//! | 2 | words in all | records |
+//! | 2 | words in all | events, records (32 bits each) |
 //! | 3 | hash seed | hash seed |
 //!
 //! **Formatting.** The first to attach swaps each word from 0 to what it is to be, the magic last. Whoever else is at it
@@ -68,7 +68,7 @@ fn format(memory: &Memory, size: Size, seed: u128) -> Result<(), RegionError> {
     };
     let fields = [
         (SIZES, u128::from(size.cells) << 64 | u128::from(size.lines)),
-        (EXTENT, u128::from(words) << 64 | u128::from(size.records)),
+        (EXTENT, u128::from(words) << 64 | u128::from(size.events) << 32 | u128::from(size.records)),
         // Not 0, and no mark.
         (SEED, (seed | 1) & !(1 << 127)),
     ];
@@ -81,8 +81,8 @@ fn format(memory: &Memory, size: Size, seed: u128) -> Result<(), RegionError> {
 fn read(memory: &Memory) -> Result<Header, RegionError> {
     let [sizes, extent, seed] = [SIZES, EXTENT, SEED].map(|at| memory.word(at).load(Ordering::Acquire));
     let damaged = |what: &'static str| RegionError::Damaged { what };
-    let records = u32::try_from(extent as u64).map_err(|_| damaged("number of records"))?;
-    let size = Size { cells: (sizes >> 64) as u64, lines: sizes as u64, records };
+    let (records, events) = (extent as u32, (extent >> 32) as u32);
+    let size = Size { cells: (sizes >> 64) as u64, lines: sizes as u64, records, events };
     if records == 0 || !records.is_power_of_two() || records > 1 << 16 {
         return Err(damaged("number of records"));
     }
