@@ -186,7 +186,13 @@ impl World {
                 return Err(ApplyError::conflict(field(), problem));
             }
             let known = before.keys.by_digest(&key.digest).filter(|known| known.subject.name == subject.name);
-            let shared = shared.and_then(|shared| shared.state(&key.digest));
+            // Of a key that was another subject's nothing is kept but that it was revoked.
+            let moved =
+                before.keys.by_digest(&key.digest).is_some_and(|known| known.subject.name != subject.name);
+            let shared = shared.and_then(|shared| shared.state(&key.digest)).map(|state| match moved {
+                true => KeyState { revoked: state.revoked, ..KeyState::default() },
+                false => state,
+            });
             let known = shared.or(known.map(|known| known.state)).unwrap_or_default();
             self.keys.put(Record {
                 id: key.id,

@@ -1,7 +1,8 @@
 //! States of keys in memory that is shared: a line per key, which every check of the key reads.
 //!
-//! Quota word 0: bit 0 set, bit 1 enabled, bit 2 revoked, bit 3 expires; quota word 1: the first instant at which it is
-//! expired. Revoked never goes back.
+//! Quota word 0: bit 0 set, bit 1 enabled, bit 2 revoked, bit 3 expires, bit 4 unlisted; quota word 1: the first instant
+//! at which it is expired. Revoked never goes back. A key that was unlisted keeps its state for processes that still
+//! list it, and begins anew, but for being revoked, when it is listed again.
 
 use super::Engine;
 use super::apply::KnownKeys;
@@ -14,6 +15,7 @@ const SET: u128 = 1;
 const ENABLED: u128 = 2;
 const REVOKED: u128 = 4;
 const EXPIRES: u128 = 8;
+const UNLISTED: u128 = 16;
 
 fn of_words(flags: u128, expires: u128) -> Option<KeyState> {
     (flags & SET != 0).then(|| KeyState {
@@ -44,14 +46,27 @@ impl Engine {
         if !self.shared {
             return None;
         }
+        self.shared_key_words(digest).and_then(|(flags, expires)| of_words(flags, expires))
+    }
+
+    fn shared_key_words(&self, digest: &Digest) -> Option<(u128, u128)> {
         for _ in 0..ATTEMPTS {
             let Held::Line { line, words } = self.look(self.key_hash(digest)).0 else { return None };
             // As long as the count is the same the other words belong together.
             if self.store.read(line.count()) == words[1] {
-                return of_words(words[2], words[3]);
+                return Some((words[2], words[3]));
             }
         }
         None
+    }
+
+    /// Lets all processes know that a key was unlisted.
+    pub(super) fn unlist_key(&self, digest: &Digest) {
+        let same = |known: Option<KeyState>| known.unwrap_or_default();
+        if self.shared_key(digest).is_some() {
+            // There is room: the line is there.
+            let _ = self.write_key(digest, &same, UNLISTED);
+        }
     }
 
     /// Changes the state that all processes share; `None` if there is no room for it.
@@ -59,6 +74,15 @@ impl Engine {
         &self,
         digest: &Digest,
         change: &dyn Fn(Option<KeyState>) -> KeyState,
+    ) -> Option<KeyState> {
+        self.write_key(digest, change, 0)
+    }
+
+    fn write_key(
+        &self,
+        digest: &Digest,
+        change: &dyn Fn(Option<KeyState>) -> KeyState,
+        more: u128,
     ) -> Option<KeyState> {
         let hash = self.key_hash(digest);
         for _ in 0..ATTEMPTS {
@@ -81,7 +105,7 @@ impl Engine {
             let (flags, expires) = words(state);
             txn.write(line.head(), old[0], Head { tag: head_tag(hash), ..Head::default() }.word());
             txn.write(line.count(), old[1], raised(old[1], 1));
-            txn.write(line.quota(0), old[2], flags);
+            txn.write(line.quota(0), old[2], flags | more);
             txn.write(line.quota(1), old[3], expires);
             if txn.commit() {
                 return Some(state);
@@ -93,6 +117,11 @@ impl Engine {
 
 impl KnownKeys for Engine {
     fn state(&self, digest: &Digest) -> Option<KeyState> {
-        self.shared_key(digest)
+        let (flags, expires) = self.shared_key_words(digest)?;
+        let state = of_words(flags, expires)?;
+        Some(match flags & UNLISTED {
+            0 => state,
+            _ => KeyState { revoked: state.revoked, ..KeyState::default() },
+        })
     }
 }

@@ -49,6 +49,13 @@ impl Engine {
         for hash in kept.chain(pools).map(|(hash, _)| hash) {
             gone.remove(&hash);
         }
+        if self.shared {
+            let listed = before.subjects.values().filter(|subject| touched(&subject.name));
+            let digests = listed.flat_map(|subject| &subject.keys);
+            digests
+                .filter(|digest| next.keys.by_digest(digest).is_none())
+                .for_each(|digest| self.unlist_key(digest));
+        }
         self.world.set(Arc::new(next));
         gone.keys().for_each(|&hash| self.let_go(hash));
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tollgate::{ApplyError, Changes, Engine, Mode, Nanos, Pepper, Report, Request};
+use tollgate::{ApplyError, Changes, Engine, EngineBuilder, Mode, Nanos, Pepper, Report, Request};
 
 use super::ids::IdBook;
 use super::json::{self, Status};
@@ -61,7 +61,15 @@ impl Session {
     /// When the plans are refused, or `plan` is none of them.
     pub fn new(changes: Changes, plan: Option<&str>, peppers: Vec<Pepper>) -> Result<Session, SessionError> {
         let builder = peppers.into_iter().fold(Engine::builder(), |builder, pepper| builder.pepper(pepper));
-        let engine = builder.changes(changes).build()?;
+        Session::of(builder.changes(changes), plan)
+    }
+
+    /// A session of an engine that is otherwise made.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn of(builder: EngineBuilder, plan: Option<&str>) -> Result<Session, SessionError> {
+        let engine = builder.build()?;
         if let Some(name) = plan.filter(|name| !engine.has_plan(name)) {
             return Err(SessionError::NoSuchPlan(name.to_owned()));
         }
