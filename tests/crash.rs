@@ -75,7 +75,7 @@ mod linux {
 
     /// Starts a child, lets it take so many instructions of the operation and kills it; whether it came to the end.
     fn killed_after(region: &Path, operation: &str, name: &str, instructions: u64) -> bool {
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut child = Command::new(std::env::current_exe().unwrap())
             .env("TOLLGATE_STEP", operation)
             .env("TOLLGATE_REGION", region)
             .env("TOLLGATE_NAME", name)
@@ -98,7 +98,7 @@ mod linux {
             }
         }
         ptrace::kill(pid).unwrap();
-        waitpid(pid, None).unwrap();
+        child.wait().unwrap();
         ended
     }
 
