@@ -1,6 +1,6 @@
 //! One thread, the time given, 32-byte keys: the engine beside governor, in interleaved rounds of one process.
 //!
-//! `cargo run --release -p tollgate-bench`; README.md has a table and the machine.
+//! `cargo run --release -p tollgate-bench`; the README has a table and the machine.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
