@@ -14,6 +14,30 @@ pub(crate) use core::hint::spin_loop;
 pub(crate) use loom::thread::yield_now as spin_loop;
 
 pub(crate) use parking_lot::Mutex;
+
+/// A number that may be out of date, so that whoever reads it checks what it leads to. Relaxed: it publishes nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Hint(core::sync::atomic::AtomicU32);
+
+impl Hint {
+    #[inline]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, number: u32) {
+        self.0.store(number, core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Clone for Hint {
+    fn clone(&self) -> Hint {
+        let hint = Hint::default();
+        hint.set(self.get());
+        hint
+    }
+}
+
 #[cfg(all(not(loom), not(target_arch = "x86_64")))]
 pub(crate) use word::Word;
 #[cfg(loom)]
@@ -44,10 +68,12 @@ mod word {
             self.0.load(order)
         }
 
-        /// Bits 64 to 127, Relaxed: a hint of what a load may find.
+        /// Which of four words has `sought` in those of its bits 64 to 127 that `mask` names; any, if none has. Relaxed: a
+        /// hint of what a load may find.
         #[inline]
-        pub(crate) fn peek_high(&self) -> u64 {
-            (self.0.load(Ordering::Relaxed) >> 64) as u64
+        pub(crate) fn position(words: &[Word; 4], mask: u64, sought: u64) -> usize {
+            let high = |word: &Word| (word.0.load(Ordering::Relaxed) >> 64) as u64;
+            words.iter().position(|word| high(word) & mask == sought).unwrap_or(0)
         }
 
         #[inline]
@@ -98,8 +124,9 @@ mod word_in_loom {
             value(self.0.load(order))
         }
 
-        pub(crate) fn peek_high(&self) -> u64 {
-            (self.load(Ordering::Relaxed) >> 64) as u64
+        pub(crate) fn position(words: &[Word; 4], mask: u64, sought: u64) -> usize {
+            let high = |word: &Word| (word.load(Ordering::Relaxed) >> 64) as u64;
+            words.iter().position(|word| high(word) & mask == sought).unwrap_or(0)
         }
 
         pub(crate) fn store(&self, value: u128, order: Ordering) {

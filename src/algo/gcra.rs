@@ -90,18 +90,6 @@ impl Segment {
         self.at_start.saturating_sub(u128::from(self.per_nano) * u128::from(missing))
     }
 
-    /// See [`Timeline::admit`].
-    #[inline(always)]
-    pub(crate) fn admit(&self, level: u128, now: u64, cost: u64) -> Option<u128> {
-        if now < self.start || cost > self.burst || self.per_nano == 0 {
-            return None;
-        }
-        let refilled = self.refilled(now);
-        let level = level.max(refilled) + self.tokens(cost);
-        // No level above a full debt, so below MAX_LEVEL.
-        (level <= refilled + self.tokens(self.burst)).then_some(level)
-    }
-
     #[inline(always)]
     fn tokens(&self, tokens: u64) -> u128 {
         // Below 2^64 * 2^62.
@@ -115,6 +103,38 @@ impl Segment {
             true => level.min(self.at_start.saturating_add(self.tokens(self.burst))),
             false => level,
         }
+    }
+}
+
+/// A [`Segment`] as far as 64 bits reach: all that most rates ever need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Narrow {
+    start: u64,
+    /// So many nanoseconds after the start `R` and a full debt on it are at most 2^63.
+    span: u64,
+    at_start: u64,
+    /// Not 0.
+    per_nano: u64,
+    units: u64,
+    burst: u64,
+    /// The burst in units.
+    full: u64,
+}
+
+impl Narrow {
+    /// The level after `cost` was debited at `now` from a bucket of this generation, if it is admitted at once; `None`
+    /// also where [`wait`](Timeline::wait) has to look closer.
+    #[inline(always)]
+    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64) -> Option<u64> {
+        // An instant before the start wraps to one far after it.
+        let elapsed = now.wrapping_sub(self.start);
+        if elapsed > self.span || cost > self.burst {
+            return None;
+        }
+        let refilled = self.at_start + self.per_nano * elapsed;
+        // At most 2^63 more than a level, which an overrun can have put anywhere.
+        let level = level.max(refilled).checked_add(cost * self.units)?;
+        (level <= refilled + self.full).then_some(level)
     }
 }
 
@@ -311,16 +331,17 @@ impl Timeline {
         Bucket { level: level.min(MAX_LEVEL), generation: self.generation }
     }
 
-    /// The level after `cost` was debited at `now` from a bucket of the current generation, if it is admitted at
-    /// once; `None` also where [`wait`](Timeline::wait) has to look closer.
-    #[inline(always)]
-    pub(crate) fn admit(&self, level: u128, now: u64, cost: u64) -> Option<u128> {
-        self.current.admit(level, now, cost)
-    }
-
-    /// The current segment.
-    pub(crate) fn current(&self) -> Segment {
-        self.current
+    /// The current segment in 64 bits; `None` for rate 0, and where they do not reach for even a day.
+    pub(crate) fn narrow(&self) -> Option<Narrow> {
+        const MOST: u128 = 1 << 63;
+        const DAY: u64 = 86_400_000_000_000;
+        let Segment { start, at_start, burst, units, per_nano, .. } = self.current;
+        let full = self.current.tokens(burst);
+        let room = MOST.checked_sub(at_start.checked_add(full)?)?;
+        let span = u64::try_from(room.checked_div(per_nano.into())?).unwrap_or(u64::MAX);
+        // Below 2^63, as their sum is.
+        let (at_start, full) = (at_start as u64, full as u64);
+        (span >= DAY).then_some(Narrow { start, span, at_start, per_nano, units, burst, full })
     }
 
     /// Number of the current segment.

@@ -87,10 +87,10 @@ impl Schedule {
         Some(Counter { charged, window: 1 + self.current.number(start), generation: self.generation })
     }
 
-    /// Whether a counter of this window and generation counts at `now` as it is.
-    #[inline]
-    pub(crate) fn is_current(&self, counter: Counter, now: u64) -> bool {
-        counter.generation == self.generation && counter.window == 1 + self.current.number_at(now)
+    /// The [`window`](Counter::window) of a counter that was debited in the window of `now`.
+    #[inline(always)]
+    pub(crate) fn window_at(&self, now: u64) -> u64 {
+        1 + self.current.number_at(now)
     }
 
     /// Nanoseconds from `now` until `counter`, brought forward, counts no more; `None`: never.

@@ -27,9 +27,9 @@ impl World {
     ) -> Result<World, ApplyError> {
         let mut directory = Directory::clone(&self.directory);
         let compiled = match shared {
-            None => compile(changes, &mut Private { directory: &mut directory, owners }, now)?,
+            None => compile(changes, owners, &mut Private { directory: &mut directory, owners }, now)?,
             Some((store, _)) => {
-                compile(changes, &mut Shared { directory: &mut directory, owners, store }, now)?
+                compile(changes, owners, &mut Shared { directory: &mut directory, owners, store }, now)?
             }
         };
         let compiled: Vec<_> =
@@ -213,12 +213,19 @@ impl World {
 type Compiled<'c> = Vec<(&'c str, Option<Arc<CompiledPlan>>)>;
 
 /// The plans of `changes`, ready for decisions; a plan that goes is none.
-fn compile<'c>(changes: &'c Changes, ledger: &mut dyn Ledger, now: u64) -> Result<Compiled<'c>, ApplyError> {
+fn compile<'c>(
+    changes: &'c Changes,
+    owners: &Owners,
+    ledger: &mut dyn Ledger,
+    now: u64,
+) -> Result<Compiled<'c>, ApplyError> {
     let mut compiled = Vec::with_capacity(changes.plans.len());
     for (name, plan) in &changes.plans {
         match plan {
             Some(plan) => {
-                compiled.push((name.as_str(), Some(Arc::new(CompiledPlan::new(name, plan, ledger, now)?))))
+                let pool_owner = owners.owner(OwnerKind::Pool, name.as_bytes());
+                let plan = CompiledPlan::new(name, plan, pool_owner, ledger, now)?;
+                compiled.push((name.as_str(), Some(Arc::new(plan))));
             }
             None if ledger.directory().plan_known(name).is_some() => compiled.push((name.as_str(), None)),
             None => {}

@@ -8,7 +8,7 @@
 //! **Ordering.** A change stores the world, then the version (Release). Who reads that version (Acquire) or knows by any
 //! other way that the change has returned, finds the new world.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::world::World;
@@ -30,13 +30,15 @@ fn next_version() -> u64 {
     *versions
 }
 
+/// A world that was the present one at `version`.
 struct Kept {
     version: u64,
-    world: Option<Arc<World>>,
+    world: Arc<World>,
 }
 
 thread_local! {
-    static KEPT: RefCell<Kept> = const { RefCell::new(Kept { version: 0, world: None }) };
+    /// Empty while the thread reads it.
+    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
 impl Current {
@@ -59,31 +61,21 @@ impl Current {
     #[inline(always)]
     pub(super) fn with<R>(&self, step: impl FnOnce(&World) -> R) -> R {
         let version = self.version.load(Ordering::Acquire);
-        let mut step = Some(step);
-        let done = KEPT.try_with(|kept| {
-            // A step that itself comes here is the only one to find the world borrowed: it may read it too.
-            let kept = kept.try_borrow().ok().filter(|kept| kept.version == version)?;
-            let world = kept.world.as_ref()?;
-            Some(step.take()?(world))
-        });
-        match (done, step) {
-            (Ok(Some(result)), _) => result,
-            (_, Some(step)) => step(&self.fetch(version)),
-            (_, None) => unreachable!("a step that was taken gave a result"),
-        }
+        // Nothing is kept by a thread that is ending, nor for a step that itself comes here.
+        let kept = KEPT.try_with(Cell::take).ok().flatten();
+        let kept = match kept {
+            Some(kept) if kept.version == version => kept,
+            other => self.fetch(version, other),
+        };
+        let result = step(&kept.world);
+        let _ = KEPT.try_with(|cell| cell.set(Some(kept)));
+        result
     }
 
+    /// At least as new as `version`.
     #[cold]
     #[inline(never)]
-    fn fetch(&self, version: u64) -> Arc<World> {
-        // At least as new as `version`.
-        let world = self.get();
-        // Fails when the thread is ending: then nothing needs to be kept.
-        let _ = KEPT.try_with(|kept| {
-            if let Ok(mut kept) = kept.try_borrow_mut() {
-                *kept = Kept { version, world: Some(world.clone()) };
-            }
-        });
-        world
+    fn fetch(&self, version: u64, _outdated: Option<Kept>) -> Kept {
+        Kept { version, world: self.get() }
     }
 }

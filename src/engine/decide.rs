@@ -9,7 +9,7 @@ use super::decision::{Decision, LimitKind, Verdict};
 use super::observe::Observer;
 use super::owners::OwnerKind;
 use super::request::{Identity, PlanId, Request};
-use super::state::{self, Raw, read_line};
+use super::state::{self, Raw, head_tag};
 use super::world::{KeyRecord, World};
 use super::{Engine, Mode};
 use crate::algo::gcra::{Bucket, Timeline};
@@ -142,8 +142,7 @@ impl Engine {
             observer.resolved(plan, record);
             observes |= plan.observe;
             let route = plan.route_limits(request.route, request.stage).map(|set| (owner, set));
-            let pool = (!plan.pool.lines.is_empty())
-                .then(|| (self.owners.owner(OwnerKind::Pool, plan.name.as_bytes()), &plan.pool));
+            let pool = (!plan.pool.lines.is_empty()).then_some((plan.pool_owner, &plan.pool));
             for (owner, set) in [Some((owner, &plan.own)), route, pool].into_iter().flatten() {
                 let costs = set.lines.iter().map(|used| request.cost.of(&used.unit));
                 let known = sets.iter().find(|known| known.owner == owner && core::ptr::eq(known.set, set));
@@ -268,8 +267,7 @@ impl Engine {
                                 false => return self.counted(&counts, Attempt::Full),
                             }
                         };
-                        let words = read_line(&txn, line);
-                        after(&seat.raw.moved_to(count_of(words[1]))).write(&mut txn, line, words, tag);
+                        seat.raw.settle(&mut txn, line, tag, after);
                     }
                 }
                 Held::Nowhere => {
@@ -285,9 +283,7 @@ impl Engine {
                         Ok((line, evicted)) => {
                             counts.evicted += u64::from(evicted);
                             if let Some(line) = line {
-                                let words = read_line(&txn, line);
-                                after(&Raw::default().moved_to(count_of(words[1])))
-                                    .write(&mut txn, line, words, tag);
+                                Raw::default().settle(&mut txn, line, tag, after);
                             }
                         }
                         Err(NoRoom::Taken) => return Attempt::Again,
@@ -301,14 +297,8 @@ impl Engine {
             counts.refused += 1;
             return self.counted(&counts, Attempt::Full);
         }
-        let grows = txn.fills();
-        if !txn.commit() {
-            return Attempt::Again;
-        }
-        if grows {
-            self.store.grow(2);
-        }
-        self.counted(&counts, Attempt::Done)
+        let attempt = if txn.commit() { Attempt::Done } else { return Attempt::Again };
+        self.counted(&counts, attempt)
     }
 
     /// Whether a decision goes on without a cell that cannot be had.
@@ -373,17 +363,6 @@ impl Engine {
         let plan = plans.find(|plan| plan.covers(request.stage)).ok_or(Verdict::NoPlanForStage)?;
         Ok((record.subject.owner, plan, Some(record)))
     }
-}
-
-/// The tag of a line's owner; 0 is that of a line without one.
-#[inline]
-pub(super) fn head_tag(hash: u64) -> u64 {
-    hash.max(1)
-}
-
-/// The count in a line's count word.
-pub(super) fn count_of(word: u128) -> u64 {
-    (word >> 64) as u64
 }
 
 #[inline]

@@ -79,6 +79,7 @@ pub struct Decision {
 
 impl Decision {
     /// A decision that no limit took part in.
+    #[inline]
     pub(super) fn without_limits(verdict: Verdict) -> Decision {
         let retry_after = verdict.is_allowed().then_some(Nanos::ZERO);
         Decision { verdict, retry_after, delay: Nanos::ZERO, would_deny: None }
@@ -90,6 +91,7 @@ impl Decision {
     }
 
     /// Whether the request may go ahead, at once or after [`delay`](Decision::delay).
+    #[inline]
     pub fn is_allowed(&self) -> bool {
         self.verdict.is_allowed()
     }

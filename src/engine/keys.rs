@@ -6,8 +6,9 @@
 
 use super::Engine;
 use super::apply::KnownKeys;
-use super::decide::{ATTEMPTS, Held, head_tag};
+use super::decide::{ATTEMPTS, Held};
 use super::owners::OwnerKind;
+use super::state::head_tag;
 use crate::key::{Digest, KeyState};
 use crate::store::{Claim, Head, NoRoom, raised};
 
@@ -93,7 +94,7 @@ impl Engine {
                 Held::Nowhere => match txn.claim(hash, Claim::Line { pinned: true }, false, &|_, _| None) {
                     Ok((line, _)) => {
                         let line = line?;
-                        (line, super::state::read_line(&txn, line))
+                        (line, txn.read_line(line))
                     }
                     Err(NoRoom::Taken) => continue,
                     Err(NoRoom::Full) => return None,

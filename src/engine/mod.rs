@@ -226,10 +226,16 @@ impl Engine {
     }
 
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
+    #[inline]
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        if self.admit(request, now.get()) {
-            return Decision::without_limits(Verdict::Ok);
+        match self.admit(request, now.get()) {
+            true => Decision::without_limits(Verdict::Ok),
+            false => self.check_closer(request, now),
         }
+    }
+
+    #[inline(never)]
+    fn check_closer(&self, request: &Request<'_>, now: Nanos) -> Decision {
         self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore)
     }
 

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use std::path::Path;
 
 use crate::error::RegionError;
-use crate::store::{CLOCK, Memory, Store};
+use crate::store::{CLOCK, Entry, Memory, Store};
 use crate::time::{SystemClock, boot_id};
 
 /// Memory that several processes map, each wherever it likes, and that engines are attached to: the first formats it
@@ -78,7 +78,7 @@ pub(super) fn clock(store: &Store) -> SystemClock {
             return SystemClock::with_offset(found as u64);
         }
         let clock = SystemClock::start();
-        if store.swap(CLOCK, found, boot | u128::from(clock.offset())) {
+        if store.commit(&mut [Entry { at: CLOCK, old: found, new: boot | u128::from(clock.offset()) }]) {
             return clock;
         }
     }

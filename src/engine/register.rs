@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::apply::KnownKeys;
-use super::decide::{ATTEMPTS, count_of, head_tag};
-use super::owners::OwnerKind;
-use super::state::{self, Raw, read_line};
+use super::decide::ATTEMPTS;
+use super::state::{self, Raw, head_tag};
 use super::world::{Subject, World};
 use crate::error::ApplyError;
 use crate::plan::{Changes, shown};
@@ -28,13 +27,13 @@ impl Engine {
         }
         let touched = |name: &str| changes.subjects.contains_key(name) || !changes.plans.is_empty();
         let mut made = Vec::new();
-        let result = self.make_lines(&next, changes, now, &touched, &mut made);
+        let mut result = self.make_lines(&next, changes, now, &touched, &mut made);
+        if result.is_ok() && self.shared {
+            result = self.share_keys(&next, changes);
+        }
         if let Err(error) = result {
             made.iter().for_each(|&hash| self.let_go(hash));
             return Err(error);
-        }
-        if self.shared {
-            self.share_keys(&next, changes)?;
         }
         let mut gone = Lines::new();
         for subject in before.subjects.values().filter(|subject| touched(&subject.name)) {
@@ -115,9 +114,11 @@ impl Engine {
     }
 
     fn pool_lines<'a>(&'a self, world: &'a World, plan: &str) -> impl Iterator<Item = (u64, u32)> + 'a {
-        let owner = self.owners.owner(OwnerKind::Pool, plan.as_bytes());
-        let lines = world.plan_named(plan).into_iter().flat_map(|plan| &plan.pool.lines);
-        lines.map(move |used| (self.owners.hash(owner, used.shape.line), used.shape.segment))
+        let plan = world.plan_named(plan).into_iter();
+        plan.flat_map(|plan| {
+            let hash = |line: u32| self.owners.hash(plan.pool_owner, line);
+            plan.pool.lines.iter().map(move |used| (hash(used.shape.line), used.shape.segment))
+        })
     }
 
     /// Makes a line for `hash` that nobody else is given, and notes in `made` what was not kept before.
@@ -133,8 +134,7 @@ impl Engine {
                 Some((at, word, Content::Level { segment, level })) => {
                     let line = txn.widen(at, word)?;
                     let raw = Raw::of_cell(segment, level);
-                    let words = read_line(&txn, line);
-                    raw.moved_to(count_of(words[1])).counted(1).write(&mut txn, line, words, head_tag(hash));
+                    raw.settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));
                 }
                 None => {
                     let age = |txn: &Txn<'_>, content| state::age(world, txn, content, now);
@@ -143,16 +143,10 @@ impl Engine {
                         Err(NoRoom::Taken) => continue,
                         Err(NoRoom::Full) => return None,
                     };
-                    let words = read_line(&txn, line);
-                    let fresh = Raw::fresh(segment).moved_to(count_of(words[1])).counted(1);
-                    fresh.write(&mut txn, line, words, head_tag(hash));
+                    Raw::fresh(segment).settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));
                 }
             }
-            let grows = txn.fills();
             if txn.commit() {
-                if grows {
-                    self.store.grow(2);
-                }
                 made.push(hash);
                 // What was widened is pinned in the next round.
                 if matches!(self.store.find(hash), Some((_, _, Content::Line { pinned: true, .. }))) {

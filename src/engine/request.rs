@@ -99,13 +99,18 @@ impl<'a> Request<'a> {
 }
 
 impl Cost<'_> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(&self, unit: &str) -> u64 {
         match self {
             Cost::Every(n) => *n,
-            Cost::Units(costs) => costs.iter().find(|(name, _)| *name == unit).map_or(0, |&(_, n)| n),
+            Cost::Units(costs) => named(costs, unit),
         }
     }
+}
+
+#[inline(never)]
+fn named(costs: &[(&str, u64)], unit: &str) -> u64 {
+    costs.iter().find(|(name, _)| *name == unit).map_or(0, |&(_, n)| n)
 }
 
 impl core::fmt::Debug for Request<'_> {

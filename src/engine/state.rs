@@ -16,7 +16,7 @@
 use super::world::World;
 use crate::algo::gcra::Bucket;
 use crate::algo::quota::Counter;
-use crate::plan::{LineUse, QUOTAS, Shape};
+use crate::plan::{LineUse, QUOTAS, Quick, QuickQuota, Shape};
 use crate::store::{Content, Head, Line, Txn};
 
 const COUNT: u64 = i64::MAX as u64;
@@ -85,16 +85,11 @@ impl Raw {
         Raw { count: self.count.wrapping_add(cost) & COUNT, ..*self }
     }
 
-    #[inline]
-    pub(super) fn with_level(self, level: u128) -> Raw {
-        Raw { level, ..self }
-    }
-
     /// The charge of a quota in use. Changes no word if it grew by what was counted, in the same window.
     #[inline]
     pub(super) fn set_counter(&mut self, slot: usize, counter: Counter) {
         let base = self.count.wrapping_sub(counter.charged) & COUNT;
-        let low = u64::from(counter.generation) << 46 | counter.window & WINDOW;
+        let low = running(counter.generation, counter.window);
         self.quotas[slot] = u128::from(base) << 64 | u128::from(low);
     }
 
@@ -108,8 +103,15 @@ impl Raw {
         }
     }
 
-    /// The same for a line with another count, of a former owner.
-    pub(super) fn moved_to(&self, count: u64) -> Raw {
+    /// Plans what `change` makes of this state for a line that `tag` is to own.
+    pub(super) fn settle(&self, txn: &mut Txn<'_>, line: Line, tag: u64, change: impl FnOnce(&Raw) -> Raw) {
+        let words = txn.read_line(line);
+        // The count goes on from that of a former owner.
+        change(&self.moved_to((words[1] >> 64) as u64)).write(txn, line, words, tag);
+    }
+
+    /// The same for a line with another count.
+    fn moved_to(&self, count: u64) -> Raw {
         let mut moved = Raw { count, ..*self };
         for slot in 0..QUOTAS {
             if self.is_running(slot) {
@@ -119,9 +121,8 @@ impl Raw {
         moved
     }
 
-    /// The count word.
     #[inline]
-    pub(super) fn count_word(&self) -> u128 {
+    fn count_word(&self) -> u128 {
         u128::from(self.count) << 64 | u128::from(self.level as u64)
     }
 
@@ -153,11 +154,50 @@ impl Raw {
     }
 }
 
-/// The four words of a line, the count before the others.
+/// The tag of a line's owner; 0 is that of a line without one.
 #[inline]
-pub(super) fn read_line(txn: &Txn<'_>, line: Line) -> [u128; 4] {
-    let count = txn.read(line.count());
-    [txn.read(line.head()), count, txn.read(line.quota(0)), txn.read(line.quota(1))]
+pub(super) fn head_tag(hash: u64) -> u64 {
+    hash.max(1)
+}
+
+/// The count word of a line with these words, once `cost` was debited from all limits of `quick`; `None` if they do not
+/// all accept at once, or another word would have to change too.
+#[inline(always)]
+pub(super) fn debited_at_once(words: &[u128; 4], quick: &Quick, now: u64, cost: u64) -> Option<u128> {
+    let [head, count, quotas @ ..] = words;
+    let (mut level, count) = (*count as u64, (count >> 64) as u64);
+    if let Some(throttle) = &quick.throttle {
+        // This segment, and nothing in the level's high part.
+        if *head as u64 != (Head { tag: 0, segment: quick.segment, high: 0 }).word() as u64 {
+            return None;
+        }
+        level = throttle.admit(level, now, cost)?;
+    }
+    for (word, used) in quotas.iter().zip(&quick.quotas) {
+        let (base, low) = ((word >> 64) as u64, *word as u64);
+        match used {
+            Some(QuickQuota { limit, schedule }) => {
+                // Below 2^63, and so is the charge.
+                let charged = count.wrapping_sub(base) & COUNT;
+                if low != running(schedule.generation(), schedule.window_at(now))
+                    || cost > limit.checked_sub(charged)?
+                {
+                    return None;
+                }
+            }
+            // What this line counts would be the charge of a quota that is not in use.
+            None if low & WINDOW != 0 && low & FROZEN == 0 => return None,
+            None => {}
+        }
+    }
+    let count = count.wrapping_add(cost) & COUNT;
+    Some(u128::from(count) << 64 | u128::from(level))
+}
+
+/// The low half of the word of a quota that was debited in this window.
+#[inline]
+fn running(generation: u32, window: u64) -> u64 {
+    u64::from(generation) << 46 | window & WINDOW
 }
 
 /// In how many nanoseconds after `now` a cell's content will be indistinguishable from fresh; `None`: never, or
@@ -166,7 +206,7 @@ pub(super) fn age(world: &World, txn: &Txn<'_>, content: Content, now: u64) -> O
     let raw = match content {
         Content::Level { segment, level } => Raw::of_cell(segment, level),
         Content::Line { line: number, .. } => {
-            let [head, count, a, b] = read_line(txn, txn.line(number)?);
+            let [head, count, a, b] = txn.read_line(txn.line(number)?);
             let head = Head::of(head);
             if head.tag == 0 {
                 return Some(0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use rpds::HashTrieMapSync;
 
-use crate::key::{Record, Registry};
+use crate::key::{Holder, Record, Registry};
 use crate::plan::{CompiledPlan, Directory};
 
 pub(super) type KeyRecord = Record<Subject>;
@@ -19,6 +19,15 @@ pub(super) struct Subject {
     pub plans: Vec<u32>,
     /// Digests of its keys.
     pub keys: Vec<crate::key::Digest>,
+}
+
+impl Holder for Subject {
+    fn account(&self) -> Option<(u64, u32)> {
+        match self.plans[..] {
+            [plan] => Some((self.owner, plan)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone)]

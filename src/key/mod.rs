@@ -9,15 +9,17 @@
 //! old one for as long as a listed digest names it, and let keys move over as they are rotated.
 
 mod digest;
+mod numbered;
 mod pepper;
 mod recent;
 mod registry;
 mod secret;
+mod tag;
 
 pub(crate) use digest::{Digest, Method};
 pub use pepper::Pepper;
 pub(crate) use pepper::Peppers;
-pub(crate) use registry::{Found, KeyState, Record, Registry};
+pub(crate) use registry::{Found, Holder, KeyState, Record, Registry};
 pub use secret::SecretKey;
 
 /// Longest API key, in bytes; a longer one is unknown without being hashed.

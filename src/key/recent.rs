@@ -1,16 +1,12 @@
 //! Keys that were verified before, so that a check does not compute a cryptographic digest again.
 //!
-//! What stands for a key is a 128-bit tag of SipHash-1-3 under a key that this process drew at random: nobody who does
-//! not know that can find a second key of the same tag. A slot holds 96 bits of it and the number of the key's record;
-//! the record says in what state the key is, so that a slot that is out of date does no harm.
+//! A slot holds 96 bits of a key's [`Tag`] and the number of the key's record; the record says in what state the key is,
+//! so that a slot that is out of date does no harm. The set that a tag belongs to is looked at as a whole, and the tag
+//! compared in constant time.
 //!
 //! A slot is one word, complete in itself: Relaxed throughout.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
-use siphasher::sip128::SipHasher13;
-
+use super::tag::{Tag, Tagger};
 use crate::sync::{Ordering, Word};
 
 /// Slots of a set, which share a cache line.
@@ -19,61 +15,53 @@ const NUMBER: u128 = (1 << 31) - 1;
 /// Bit 127 stays 0.
 const TAG: u128 = !NUMBER & !(1 << 127);
 
-/// See the module's comment.
-pub(crate) struct Recent {
-    hasher: SipHasher13,
-    /// A power of two, at least [`WAYS`].
-    slots: Box<[Word]>,
-}
+#[repr(align(64))]
+struct Set([Word; WAYS]);
 
-/// What stands for a key in this process.
-#[derive(Clone, Copy)]
-pub(crate) struct Tag(u128);
+/// See the module's comment.
+pub(super) struct Recent {
+    tagger: Tagger,
+    /// A power of two.
+    sets: Box<[Set]>,
+}
 
 impl Recent {
     /// Room for about so many keys.
-    pub(crate) fn new(keys: usize) -> Recent {
-        let random = |n: u8| RandomState::new().hash_one(n);
-        let slots = (keys.clamp(64, 1 << 22) * 2).next_power_of_two();
-        Recent {
-            hasher: SipHasher13::new_with_keys(random(0), random(1)),
-            slots: (0..slots).map(|_| Word::new(0)).collect(),
-        }
+    pub(super) fn new(keys: usize) -> Recent {
+        // Four slots per key: few sets have more keys than they can hold.
+        let sets = keys.clamp(64, 1 << 21).next_power_of_two();
+        let set = |_| Set(core::array::from_fn(|_| Word::new(0)));
+        Recent { tagger: Tagger::new(), sets: (0..sets).map(set).collect() }
     }
 
     /// The number of keys that there is room for.
-    pub(crate) fn room(&self) -> usize {
-        self.slots.len() / 2
+    pub(super) fn room(&self) -> usize {
+        self.sets.len()
     }
 
-    #[inline]
-    pub(crate) fn tag(&self, key: &[u8]) -> Tag {
-        Tag(self.hasher.hash(key).as_u128())
+    #[inline(always)]
+    pub(super) fn tag(&self, key: &[u8]) -> Tag {
+        self.tagger.tag(key)
     }
 
-    #[inline]
-    fn set(&self, tag: Tag) -> &[Word] {
+    #[inline(always)]
+    fn set(&self, tag: Tag) -> &[Word; WAYS] {
         // The bits that a slot has no room for choose the set.
-        let first = ((tag.0 & NUMBER) as usize * WAYS) & (self.slots.len() - 1);
-        &self.slots[first..first + WAYS]
+        &self.sets[(tag.0 & NUMBER) as usize & (self.sets.len() - 1)].0
     }
 
     /// The number of the record of a key that was verified before.
-    #[inline]
-    pub(crate) fn get(&self, tag: Tag) -> Option<u32> {
-        let mut found = 0;
-        for slot in self.set(tag) {
-            let word = slot.load(Ordering::Relaxed);
-            if (word ^ tag.0) & TAG == 0 {
-                found = word;
-            }
-        }
+    #[inline(always)]
+    pub(super) fn get(&self, tag: Tag) -> Option<u32> {
+        const HIGH: u64 = (TAG >> 64) as u64;
+        let set = self.set(tag);
+        let word = set[Word::position(set, HIGH, (tag.0 >> 64) as u64 & HIGH)].load(Ordering::Relaxed);
         // 1 + the number; 0 is an empty slot.
-        ((found & NUMBER) as u32).checked_sub(1)
+        if (word ^ tag.0) & TAG == 0 { ((word & NUMBER) as u32).checked_sub(1) } else { None }
     }
 
     /// Remembers a key that has just been verified.
-    pub(crate) fn put(&self, tag: Tag, number: u32) {
+    pub(super) fn put(&self, tag: Tag, number: u32) {
         let number = u128::from(number) + 1;
         if number > NUMBER {
             return;
@@ -100,7 +88,7 @@ mod tests {
             recent.put(recent.tag(&n.to_le_bytes()), n);
         }
         let found = (0..1_000u32).filter(|n| recent.get(recent.tag(&n.to_le_bytes())) == Some(*n)).count();
-        assert!(found > 900, "{found}");
+        assert!(found > 990, "{found}");
         recent.put(recent.tag(&[7]), 1);
         recent.put(recent.tag(&[7]), 2);
         assert_eq!(recent.get(recent.tag(&[7])), Some(2));

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync, VectorSync};
+use rpds::{HashTrieMapSync, HashTrieSetSync};
 
 use super::digest::{Digest, Method};
+use super::numbered::Numbered;
 use super::pepper::Peppers;
 use super::recent::Recent;
+use crate::sync::Hint;
 
 type State = ahash::RandomState;
 
@@ -45,12 +47,53 @@ impl<S> Clone for Record<S> {
     }
 }
 
+/// What the short way of a check needs of a key.
+#[derive(Clone)]
+pub(crate) struct Brief {
+    /// Instants before this one are admitted by the key's state.
+    pub until: u64,
+    pub owner: u64,
+    /// The only plan.
+    pub plan: u32,
+    /// Where the owner's line stands.
+    pub hint: Hint,
+}
+
+/// Whoever owns keys.
+pub(crate) trait Holder {
+    /// Owner of the state, and the plan, if there is just one.
+    fn account(&self) -> Option<(u64, u32)>;
+}
+
+struct Entry<S> {
+    record: Arc<Record<S>>,
+    brief: Brief,
+}
+
+impl<S> Clone for Entry<S> {
+    fn clone(&self) -> Entry<S> {
+        Entry { record: self.record.clone(), brief: self.brief.clone() }
+    }
+}
+
+impl<S: Holder> Entry<S> {
+    fn new(record: Arc<Record<S>>) -> Entry<S> {
+        let state = record.state;
+        let (account, until) = match record.subject.account() {
+            Some(account) if state.enabled && !state.revoked => (account, state.expires.unwrap_or(u64::MAX)),
+            _ => ((0, 0), 0),
+        };
+        let (owner, plan) = account;
+        Entry { record, brief: Brief { until, owner, plan, hint: Hint::default() } }
+    }
+}
+
 /// Keys by digest and by id. `S` is whoever owns them.
 pub(crate) struct Registry<S> {
     by_digest: HashTrieMapSync<Digest, Arc<Record<S>>, State>,
     by_id: HashTrieMapSync<Arc<str>, Digest, State>,
     /// By number; none for a key that is gone. A number is never given again.
-    by_number: VectorSync<Option<Arc<Record<S>>>>,
+    by_number: Numbered<Entry<S>>,
     /// The numbers of keys that were seen of late.
     recent: Arc<Recent>,
     /// Digests that were ever revoked, known or not.
@@ -86,7 +129,7 @@ impl<S> Default for Registry<S> {
         Registry {
             by_digest: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
             by_id: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
-            by_number: VectorSync::new_sync(),
+            by_number: Numbered::default(),
             recent: Arc::new(Recent::new(0)),
             revoked: HashTrieSetSync::new_with_hasher_with_ptr_kind(state),
             methods: Vec::new(),
@@ -100,15 +143,22 @@ impl<S> Registry<S> {
     pub(crate) fn find(&self, peppers: &Peppers, key: &[u8]) -> Found<'_, S> {
         let tag = self.recent.tag(key);
         if let Some(number) = self.recent.get(tag)
-            && let Some(Some(record)) = self.by_number.get(number as usize)
+            && let Some(entry) = self.by_number.get(number as usize)
         {
-            return Found::Registered(record);
+            return Found::Registered(&entry.record);
         }
         let found = self.verify(peppers, key);
         if let Found::Registered(record) = found {
             self.recent.put(tag, record.number);
         }
         found
+    }
+
+    /// A key that is registered and was verified not long ago.
+    #[inline(always)]
+    pub(crate) fn seen_of_late(&self, key: &[u8]) -> Option<&Brief> {
+        let number = self.recent.get(self.recent.tag(key))?;
+        self.by_number.get(number as usize).map(|entry| &entry.brief)
     }
 
     #[inline(never)]
@@ -139,7 +189,10 @@ impl<S> Registry<S> {
     }
 
     /// Puts `record` in the place of the one with its digest; id and digest belong to no other.
-    pub(crate) fn put(&mut self, mut record: Record<S>) {
+    pub(crate) fn put(&mut self, mut record: Record<S>)
+    where
+        S: Holder,
+    {
         let digest = record.digest;
         if !self.by_digest.contains_key(&digest) && !self.was_revoked(&digest) {
             match self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
@@ -152,12 +205,9 @@ impl<S> Registry<S> {
         }
         let known = self.by_digest.get(&digest).map(|known| known.number);
         // Each takes far more memory than would be needed to run out of numbers.
-        record.number = known.unwrap_or(self.by_number.len() as u32);
+        record.number = known.unwrap_or_else(|| self.by_number.next() as u32);
         let record = Arc::new(record);
-        if known.is_none() {
-            self.by_number.push_back_mut(None);
-        }
-        self.by_number.set_mut(record.number as usize, Some(record.clone()));
+        self.by_number.set(record.number as usize, Some(Entry::new(record.clone())));
         self.by_id.insert_mut(record.id.clone(), digest);
         self.by_digest.insert_mut(digest, record);
         if self.by_digest.size() > self.recent.room() {
@@ -171,7 +221,7 @@ impl<S> Registry<S> {
             return;
         };
         self.by_digest.remove_mut(digest);
-        self.by_number.set_mut(record.number as usize, None);
+        self.by_number.set(record.number as usize, None);
         self.by_id.remove_mut(&record.id);
         if self.was_revoked(digest) {
             return;

@@ -15,6 +15,7 @@ use crate::algo::quota;
 use crate::algo::rate::Rate;
 use crate::calendar::{Period, Windows, zone};
 use crate::error::ApplyError;
+use crate::sync::Hint;
 use crate::time::parse_duration;
 
 /// A limit, ready to be judged.
@@ -49,13 +50,23 @@ pub(crate) struct LineUse {
     pub quotas: [bool; QUOTAS],
 }
 
-/// What a plan needs to know of itself that is nothing but one throttle, for every stage.
+/// What the short way of a decision needs to know of limits that stand in one line.
 #[derive(Clone, Debug)]
-pub(crate) struct Alone {
+pub(crate) struct Quick {
     pub line: u32,
     pub segment: u32,
-    pub throttle: gcra::Segment,
     pub unit: Arc<str>,
+    pub throttle: Option<gcra::Narrow>,
+    /// By slot; none for one that the plan does not use.
+    pub quotas: [Option<QuickQuota>; QUOTAS],
+    /// Where the line of whoever was decided on last stands.
+    pub hint: Hint,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct QuickQuota {
+    pub limit: u64,
+    pub schedule: Arc<quota::Schedule>,
 }
 
 /// The limits of one place: a plan's own, a route's, the pool's.
@@ -64,6 +75,27 @@ pub(crate) struct LimitSet {
     /// In the order of the definition, throttles first.
     pub limits: Vec<Limit>,
     pub lines: Vec<LineUse>,
+    /// None where the limits take several lines, or arithmetic that 64 bits are too narrow for.
+    pub quick: Option<Quick>,
+}
+
+impl LimitSet {
+    fn quick(&self) -> Option<Quick> {
+        let [LineUse { shape, unit, .. }] = &self.lines[..] else { return None };
+        let (line, segment, unit) = (shape.line, shape.segment, unit.clone());
+        let quotas = [const { None }; QUOTAS];
+        let mut quick = Quick { line, segment, unit, throttle: None, quotas, hint: Hint::default() };
+        for limit in &self.limits {
+            match &limit.kind {
+                Kind::Throttle { .. } => quick.throttle = Some(shape.throttle.as_ref()?.narrow()?),
+                Kind::Quota { slot, quota } => {
+                    let schedule = shape.quotas[*slot].as_ref()?.schedule.clone();
+                    quick.quotas[*slot] = Some(QuickQuota { limit: quota.limit, schedule });
+                }
+            }
+        }
+        Some(quick)
+    }
 }
 
 /// A plan, ready for decisions.
@@ -77,7 +109,10 @@ pub(crate) struct CompiledPlan {
     routes: RouteTable,
     route_limits: Vec<LimitSet>,
     pub pool: LimitSet,
-    pub alone: Option<Alone>,
+    /// Who owns the pool's state.
+    pub pool_owner: u64,
+    /// Whether nothing but its own limits applies to whoever is on it, whatever the stage and the route.
+    pub is_plain: bool,
 }
 
 impl CompiledPlan {
@@ -125,7 +160,9 @@ impl CompiledPlan {
                 line.shape = shape.clone();
             }
         }
-        self.alone = self.alone();
+        for set in self.route_limits.iter_mut().chain([&mut self.own, &mut self.pool]) {
+            set.quick = set.quick();
+        }
     }
 
     /// Checks `plan` and compiles it, its limits taking effect at `now`.
@@ -135,6 +172,7 @@ impl CompiledPlan {
     pub(crate) fn new(
         name: &str,
         plan: &Plan,
+        pool_owner: u64,
         ledger: &mut dyn Ledger,
         now: u64,
     ) -> Result<CompiledPlan, ApplyError> {
@@ -163,7 +201,8 @@ impl CompiledPlan {
             routes: RouteTable::default(),
             route_limits: Vec::new(),
             pool: LimitSet::default(),
-            alone: None,
+            pool_owner,
+            is_plain: false,
         };
 
         let mut compiler = Compiler { plan: name, ledger, now };
@@ -177,21 +216,11 @@ impl CompiledPlan {
             compiled.route_limits.push(limits);
         }
         compiled.pool = compiler.set(&format!("{field}.pool"), &Place::Pool, &plan.pool)?;
-        compiled.alone = compiled.alone();
+        compiled.is_plain = !compiled.observe
+            && compiled.stages.is_empty()
+            && compiled.route_limits.is_empty()
+            && compiled.pool.lines.is_empty();
         Ok(compiled)
-    }
-
-    fn alone(&self) -> Option<Alone> {
-        let ([used], [limit]) = (&self.own.lines[..], &self.own.limits[..]) else { return None };
-        let plain =
-            !self.observe && self.stages.is_empty() && !self.has_routes() && self.pool.lines.is_empty();
-        let Kind::Throttle { .. } = limit.kind else { return None };
-        let LineUse { shape, unit, .. } = used;
-        if !plain || shape.quotas.iter().any(Option::is_some) {
-            return None;
-        }
-        let throttle = shape.throttle.as_ref()?.current();
-        Some(Alone { line: shape.line, segment: shape.segment, throttle, unit: unit.clone() })
     }
 }
 
@@ -263,6 +292,7 @@ impl Compiler<'_> {
             }
             set.limits.push(Limit { line: index, name, kind });
         }
+        set.quick = set.quick();
         Ok(set)
     }
 

@@ -9,7 +9,7 @@ mod names;
 mod route;
 mod spec;
 
-pub(crate) use compile::{Alone, CompiledPlan, Kind, Limit, LimitSet, LineUse};
+pub(crate) use compile::{CompiledPlan, Kind, Limit, LimitSet, LineUse, Quick, QuickQuota};
 pub(crate) use directory::{Directory, QUOTAS, Shape, TooMany};
 pub(crate) use event::{Event, Ledger};
 pub(crate) use names::{check_name, shown};

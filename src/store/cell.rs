@@ -83,19 +83,14 @@ impl Cell {
         u64::from(displacement) << 59 | tag << 12
     }
 
-    /// Whether a word that is not marked is the cell that [`sought`](Cell::sought) describes.
-    #[inline]
-    pub(super) fn is(word: u128, sought: u64) -> bool {
-        Cell::may_be((word >> 64) as u64, sought)
-    }
+    /// The bits of a word's high half that say whose cell it is: mark, displacement and tag.
+    pub(super) const SOUGHT: u64 = 1 << 63 | ((1 << 62) - (1 << 12));
 
-    /// The same by the high half of a word, which may be marked. Tags are not 0, so that no empty cell and no control
-    /// word is taken for one.
+    /// Whether a word is the cell that [`sought`](Cell::sought) describes, and not marked. Tags are not 0, so that no
+    /// empty cell and no control word is taken for one.
     #[inline(always)]
-    pub(super) fn may_be(high: u64, sought: u64) -> bool {
-        const OWNER: u64 = (1 << 62) - (1 << 12);
-        const MARK: u64 = 1 << 63;
-        high & (MARK | OWNER) == sought
+    pub(super) fn is(word: u128, sought: u64) -> bool {
+        (word >> 64) as u64 & Cell::SOUGHT == sought
     }
 }
 

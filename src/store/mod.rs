@@ -24,12 +24,12 @@ pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line};
 pub(crate) use memory::At;
 pub(crate) use txn::{Claim, NoRoom, Txn, raised};
 
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, Word};
 use cell::Cell;
 pub(crate) use memory::Memory;
 pub(crate) use record::Entry;
 use record::Records;
-use table::{CELLS, Control, GROUP, Geometry, Table, WINDOW};
+use table::{CELLS, Control, GROUP, Geometry, LINES, Table, WINDOW};
 
 /// Offsets of the words that belong to the whole store, each on a line of its own.
 /// Lines that were ever given out.
@@ -220,24 +220,30 @@ impl Store {
         let geometry = self.geometry();
         let homes = self.table.homes(hash, geometry);
         // Nearly always there, in the first line of the first group.
-        let (sought, line) = (Cell::sought(tag, 0), self.table.first_line(homes.old, tag));
-        // Where in the line is not to be guessed: no branch depends on it.
+        match self.find_in_line(self.table.line(homes.old, tag, 0), Cell::sought(tag, 0)) {
+            Some((at, word)) => Some((at, word, Cell::content(word))),
+            None => self.find_further(hash, geometry),
+        }
+    }
+
+    /// The cell of a line that is `sought`, unless it is marked.
+    #[inline(always)]
+    fn find_in_line(&self, line: At, sought: u64) -> Option<(At, u128)> {
         let words = self.memory.line(line);
-        let mut matches = 0u32;
-        for (n, word) in words.iter().enumerate() {
-            matches |= u32::from(Cell::may_be(word.peek_high(), sought)) << n;
-        }
-        let n = matches.trailing_zeros() & 3;
-        let word = words[n as usize].load(Ordering::Acquire);
-        if Cell::is(word, sought) {
-            return Some((line + n, word, Cell::content(word)));
-        }
-        self.find_further(hash, geometry)
+        let n = Word::position(words, Cell::SOUGHT, sought);
+        let word = words[n].load(Ordering::Acquire);
+        Cell::is(word, sought).then_some((line + n as u32, word))
     }
 
     #[inline(never)]
     fn find_further(&self, hash: u64, mut geometry: Geometry) -> Option<(At, u128, Content)> {
         let tag = self.table.tag(hash);
+        let sought = Cell::sought(tag, 0);
+        let others =
+            |n| self.find_in_line(self.table.line(self.table.homes(hash, geometry).old, tag, n), sought);
+        if let Some((at, word)) = (1..LINES).find_map(others) {
+            return Some((at, word, Cell::content(word)));
+        }
         loop {
             let homes = self.table.homes(hash, geometry);
             let read = |at| self.records.read(&self.memory, at);
@@ -273,18 +279,13 @@ impl Store {
         (1..=reach).find_map(find)
     }
 
-    /// Changes one word, if it is what it was.
-    pub(crate) fn swap(&self, at: At, old: u128, new: u128) -> bool {
-        self.commit(&mut [Entry { at, old, new }])
-    }
-
     /// Changes all words or, if one of them is not what it was, none.
     #[inline]
     pub(crate) fn commit(&self, entries: &mut [Entry]) -> bool {
         self.records.commit(&self.memory, entries, self.process)
     }
 
-    /// Changes one word, if it is what it was.
+    /// Changes one word, if it is what it was, without waiting for whoever is at it.
     #[inline(always)]
     pub(crate) fn replace(&self, entry: Entry) -> bool {
         self.memory.word(entry.at).replace(entry.old, entry.new).is_ok()
@@ -297,14 +298,14 @@ impl Store {
     }
 
     /// The value of a word. Acquire.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, at: At) -> u128 {
         self.records.read(&self.memory, at)
     }
 
     /// The four words of a line, the count before the others: if it is still the same when it is written or read
     /// again, all four stood there at once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_line(&self, line: Line) -> [u128; 4] {
         let count = self.read(line.count());
         [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]

@@ -22,6 +22,7 @@ use super::memory::At;
 /// Words of a group, the control word being the first. (A model checker explores smaller ones.)
 pub(super) const GROUP: u32 = if cfg!(loom) { 4 } else { 16 };
 pub(super) const CELLS: u32 = GROUP - 1;
+pub(super) const LINES: u32 = GROUP / 4;
 /// Groups in which a hash's cell can stand.
 pub(super) const WINDOW: u32 = if cfg!(loom) { 2 } else { 8 };
 
@@ -150,19 +151,23 @@ impl Table {
         self.first + group * GROUP
     }
 
-    /// The first word of the line of a group in which `tag` is sought first: four words, of which the first may be the
-    /// control word.
+    /// The first word of that line of a group in which `tag` is sought after `n` others: four words, of which the first
+    /// may be the control word.
     #[inline(always)]
-    pub(super) fn first_line(&self, group: u32, tag: u64) -> At {
-        let line = if GROUP == 16 { (tag >> 45) as u32 & 3 } else { 0 };
-        self.control(group) + line * 4
+    pub(super) fn line(&self, group: u32, tag: u64, n: u32) -> At {
+        self.control(group) + (Table::first_line(tag) + n) % LINES * 4
+    }
+
+    #[inline(always)]
+    fn first_line(tag: u64) -> u32 {
+        (tag >> 45) as u32 % LINES
     }
 
     /// The cells of a group in the order in which `tag` is sought.
     #[inline]
     pub(super) fn cells(&self, group: u32, tag: u64) -> impl Iterator<Item = At> {
         let first = self.control(group);
-        let start = (tag >> 45) as u32 & 3;
+        let start = Table::first_line(tag);
         (0..GROUP).map(move |n| (n + start * 4) & (GROUP - 1)).filter(|&n| n != 0).map(move |n| first + n)
     }
 }

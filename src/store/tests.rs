@@ -34,11 +34,7 @@ fn add(store: &Store, hash: u64) -> u64 {
                 Err(NoRoom::Full) => panic!("full"),
             },
         };
-        let fills = txn.fills();
         if txn.commit() {
-            if fills {
-                store.grow(2);
-            }
             return level;
         }
     }

@@ -65,10 +65,11 @@ impl<'s> Txn<'s> {
         }
     }
 
-    /// Whether cells are to be filled that were empty.
+    /// The four words of a line, the count before the others.
     #[inline]
-    pub(crate) fn fills(&self) -> bool {
-        self.fills > 0
+    pub(crate) fn read_line(&self, line: Line) -> [u128; 4] {
+        let count = self.read(line.count());
+        [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]
     }
 
     /// Whether more words are planned than can change at once.
@@ -76,13 +77,14 @@ impl<'s> Txn<'s> {
         self.entries.len() > ENTRIES
     }
 
-    /// Does what was planned, all of it or, if that has become impossible, nothing.
+    /// Does what was planned, all of it or, if that has become impossible, nothing. A table that this fills grows a little.
     #[inline]
     pub(crate) fn commit(&mut self) -> bool {
         let store = self.store;
         let done = store.commit(&mut self.entries);
         if done && self.fills > 0 {
             store.filled.fetch_add(self.fills, Ordering::Relaxed);
+            store.grow(2);
         }
         done
     }
