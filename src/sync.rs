@@ -68,12 +68,19 @@ mod word {
             self.0.load(order)
         }
 
-        /// Which of four words has `sought` in those of its bits 64 to 127 that `mask` names; any, if none has. Relaxed: a
-        /// hint of what a load may find.
+        /// Which of four words has `sought` in its bits from 64 + `SHIFT` on; any, if none has. Relaxed: a hint of what a
+        /// load may find.
         #[inline]
-        pub(crate) fn position(words: &[Word; 4], mask: u64, sought: u64) -> usize {
-            let high = |word: &Word| (word.0.load(Ordering::Relaxed) >> 64) as u64;
-            words.iter().position(|word| high(word) & mask == sought).unwrap_or(0)
+        pub(crate) fn position<const SHIFT: u32>(words: &[Word; 4], sought: u64) -> usize {
+            let found = |word: &Word| (word.0.load(Ordering::Relaxed) >> 64) as u64 >> SHIFT == sought;
+            words.iter().position(found).unwrap_or(0)
+        }
+
+        /// What the word held, its low half at an earlier instant than its high half: only to be compared with by
+        /// [`replace`](Word::replace). Acquire.
+        #[inline]
+        pub(crate) fn glance(&self) -> u128 {
+            self.load(Ordering::Acquire)
         }
 
         #[inline]
@@ -124,9 +131,13 @@ mod word_in_loom {
             value(self.0.load(order))
         }
 
-        pub(crate) fn position(words: &[Word; 4], mask: u64, sought: u64) -> usize {
-            let high = |word: &Word| (word.load(Ordering::Relaxed) >> 64) as u64;
-            words.iter().position(|word| high(word) & mask == sought).unwrap_or(0)
+        pub(crate) fn glance(&self) -> u128 {
+            self.load(Ordering::Acquire)
+        }
+
+        pub(crate) fn position<const SHIFT: u32>(words: &[Word; 4], sought: u64) -> usize {
+            let found = |word: &Word| (word.load(Ordering::Relaxed) >> 64) as u64 >> SHIFT == sought;
+            words.iter().position(found).unwrap_or(0)
         }
 
         pub(crate) fn store(&self, value: u128, order: Ordering) {

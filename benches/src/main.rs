@@ -196,6 +196,12 @@ fn main() {
             race(&format!("{keys} keys, throttle only"), keys, contenders);
         }
     }
+    if only.as_deref() == Some("gold") {
+        race("one", 1_000, vec![registered(1_000, false)]);
+    }
+    if only.as_deref() == Some("pool") {
+        race("one", 1_000, vec![registered(1_000, true)]);
+    }
     if wanted("registered") {
         race("1000 registered keys", 1_000, vec![registered(1_000, false), registered(1_000, true)]);
     }

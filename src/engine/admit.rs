@@ -6,63 +6,85 @@
 
 use super::Engine;
 use super::owners::OwnerKind;
-use super::request::{Identity, PlanId, Request};
+use super::request::{Cost, Identity, PlanId, Request};
 use super::state::{debited_at_once, head_tag};
-use super::world::World;
 use crate::key::MAX_KEY;
 use crate::plan::{CompiledPlan, Quick};
-use crate::store::{Content, Entry};
+use crate::store::{Content, Entry, level_under, with_level};
 use crate::sync::Hint;
 
 impl Engine {
     /// Whether the request was admitted at once, and debited; if not, nothing was done.
-    #[inline(never)]
+    #[inline]
     pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> bool {
-        self.world.with(|world| self.admit_in(world, request, now).unwrap_or(false))
-    }
-
-    #[inline(always)]
-    fn admit_in(&self, world: &World, request: &Request<'_>, now: u64) -> Option<bool> {
-        if !world.covers(now) || !self.is_up_to_date(world) {
-            return None;
-        }
-        let key = request.key;
-        let (owner, plan, hint) = match request.identity {
-            Identity::AnonymousIn(PlanId(number)) if (1..=MAX_KEY).contains(&key.len()) => {
-                let plan = &**world.plan(number)?;
-                (self.owners.owner(OwnerKind::Anonymous, key), plan, None)
+        match (request.identity, request.cost) {
+            (Identity::AnonymousIn(plan), Cost::Every(cost))
+                if self.admit_cell(plan, request.key, cost, now) =>
+            {
+                true
             }
             // What other processes say of the key is looked up on the long way.
-            Identity::Registered if !self.shared => {
-                match world.keys.seen_of_late(key) {
-                    Some(brief) if now < brief.until => {
-                        (brief.owner, &**world.plan(brief.plan)?, Some(&brief.hint))
-                    }
-                    // Of a subject on several plans, too.
-                    _ => return self.admit_resolved(world, request, now),
-                }
-            }
-            _ => return self.admit_resolved(world, request, now),
-        };
-        if plan.is_plain {
-            return self
-                .debited(plan.own.quick.as_ref()?, owner, hint, request, now)
-                .map(|own| self.store.replace(own));
+            (Identity::Registered, _) if !self.shared => self.admit_key(request, now),
+            _ => self.admit_resolved(request, now),
         }
-        if !plan.covers(request.stage) {
-            return None;
-        }
-        self.admit_on(plan, owner, hint, request, now)
     }
 
+    /// The request of an anonymous subject on a plan of one throttle.
     #[inline(never)]
-    fn admit_resolved(&self, world: &World, request: &Request<'_>, now: u64) -> Option<bool> {
-        let (owner, plan, _) = self.resolve(world, request, now).ok()?;
-        self.admit_on(plan, owner, None, request, now)
+    fn admit_cell(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> bool {
+        let admitted = self.world.with_seen(|world| {
+            let plan = world.plan(number).filter(|plan| plan.is_plain)?;
+            let quick = plan.own.quick.as_ref()?;
+            let known = (1..=MAX_KEY).contains(&key.len()) && cost > 0;
+            if !known || !world.covers(now) || !self.is_up_to_date(world) {
+                return None;
+            }
+            let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
+            let cell = self.store.find_glanced(hash)?;
+            // Of limits in a cell the throttle is the only one.
+            let level = level_under(cell.value, quick.segment)?;
+            let level = quick.throttle.as_ref()?.admit(level, now, cost)?;
+            let new = with_level(cell.value, level);
+            Some(cell.replace(new))
+        });
+        admitted.flatten().unwrap_or(false)
+    }
+
+    /// The request of a key that was seen of late, of a subject on one plan.
+    #[inline(never)]
+    fn admit_key(&self, request: &Request<'_>, now: u64) -> bool {
+        let admitted = self.world.with_seen(|world| {
+            let brief = world.keys.seen_of_late(request.key).filter(|brief| now < brief.until);
+            let Some(brief) = brief.filter(|_| world.covers(now)) else {
+                return Some(self.admit_resolved(request, now));
+            };
+            let plan = &**world.plan(brief.plan)?;
+            if !plan.is_plain {
+                let covered = plan.covers(request.stage);
+                return covered.then(|| self.admit_on(plan, brief.owner, Some(&brief.hint), request, now))?;
+            }
+            let quick = plan.own.quick.as_ref()?;
+            let own = self.debited(quick, brief.owner, Some(&brief.hint), request, now)?;
+            Some(self.store.replace(own))
+        });
+        admitted.flatten().unwrap_or(false)
+    }
+
+    /// Any request.
+    #[inline(never)]
+    fn admit_resolved(&self, request: &Request<'_>, now: u64) -> bool {
+        let admitted = self.world.with_seen(|world| {
+            if !world.covers(now) || !self.is_up_to_date(world) {
+                return None;
+            }
+            let (owner, plan, _) = self.resolve(world, request, now).ok()?;
+            self.admit_on(plan, owner, None, request, now)
+        });
+        admitted.flatten().unwrap_or(false)
     }
 
     /// Under a plan that covers the stage.
-    #[inline]
+    #[inline(never)]
     fn admit_on(
         &self,
         plan: &CompiledPlan,
@@ -100,31 +122,41 @@ impl Engine {
         }
         let hash = self.owners.hash(owner, quick.line);
         if let Some(line) = hint.and_then(|hint| self.store.line(hint.get())) {
-            let words = self.store.read_line(line);
+            let words = self.store.glance_at_line(line);
             if (words[0] >> 64) as u64 == head_tag(hash) {
                 let new = debited_at_once(&words, quick, now, cost)?;
                 return Some(Entry { at: line.count(), old: words[1], new });
             }
         }
-        match self.store.find(hash)? {
-            (at, old, Content::Level { segment, level }) if segment == quick.segment => {
-                // Of limits in a cell the throttle is the only one.
-                let level = quick.throttle.as_ref()?.admit(level, now, cost)?;
-                Some(self.store.with_content(at, old, Content::Level { segment, level }))
-            }
-            (_, _, Content::Level { .. }) => None,
-            (_, _, Content::Line { line: number, pinned }) => {
-                let line = self.store.line(number)?;
-                let words = self.store.read_line(line);
-                if (words[0] >> 64) as u64 != head_tag(hash) {
-                    return None;
-                }
-                if let Some(hint) = hint.filter(|_| pinned) {
-                    hint.set(number);
-                }
-                let new = debited_at_once(&words, quick, now, cost)?;
-                Some(Entry { at: line.count(), old: words[1], new })
-            }
+        self.debited_elsewhere(quick, hash, hint, now, cost)
+    }
+
+    /// The same for limits that have to be looked for.
+    #[inline(never)]
+    fn debited_elsewhere(
+        &self,
+        quick: &Quick,
+        hash: u64,
+        hint: Option<&Hint>,
+        now: u64,
+        cost: u64,
+    ) -> Option<Entry> {
+        let (at, old, content) = self.store.find(hash)?;
+        let Content::Line { line: number, pinned } = content else {
+            let level = level_under(old, quick.segment)?;
+            // Of limits in a cell the throttle is the only one.
+            let level = quick.throttle.as_ref()?.admit(level, now, cost)?;
+            return Some(Entry { at, old, new: with_level(old, level) });
+        };
+        let line = self.store.line(number)?;
+        let words = self.store.glance_at_line(line);
+        if (words[0] >> 64) as u64 != head_tag(hash) {
+            return None;
         }
+        if let Some(hint) = hint.filter(|_| pinned) {
+            hint.set(number);
+        }
+        let new = debited_at_once(&words, quick, now, cost)?;
+        Some(Entry { at: line.count(), old: words[1], new })
     }
 }

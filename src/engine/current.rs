@@ -2,13 +2,16 @@
 //!
 //! **Fast path.** Each thread keeps the world it used last of the engine it used last: a look at the engine's version
 //! says whether it is still the present one. **Slow path.** A change, or another engine: the thread fetches the present
-//! world. So a check writes nothing that threads share. A thread that stops checking keeps one old world (which shares
+//! world. So a check writes nothing at all here. A thread that stops checking keeps one old world (which shares
 //! nearly everything with the present one) until it ends or checks again.
 //!
 //! **Ordering.** A change stores the world, then the version (Release). Who reads that version (Acquire) or knows by any
 //! other way that the change has returned, finds the new world.
 
-use std::cell::Cell;
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
 use std::sync::Arc;
 
 use super::world::World;
@@ -30,15 +33,23 @@ fn next_version() -> u64 {
     *versions
 }
 
-/// A world that was the present one at `version`.
-struct Kept {
-    version: u64,
-    world: Arc<World>,
+/// Owns the world that [`SEEN`] points to.
+struct Keeper(#[expect(dead_code, reason = "held, not read")] Option<Arc<World>>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        SEEN.set(UNSEEN);
+    }
 }
 
+const UNSEEN: (u64, *const World) = (0, ptr::null());
+
 thread_local! {
-    /// Empty while the thread reads it.
-    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
+    /// Version and world that the thread used last; [`UNSEEN`] without one. It has nothing to drop, so that reading it is
+    /// one load.
+    static SEEN: Cell<(u64, *const World)> = const { Cell::new(UNSEEN) };
+    /// Changed together with `SEEN`, and never while a step of [`Current::with`] is going on.
+    static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper(None)) };
 }
 
 impl Current {
@@ -57,25 +68,36 @@ impl Current {
         self.world.lock().clone()
     }
 
-    /// Hands the present world to `step`.
-    #[inline(always)]
-    pub(super) fn with<R>(&self, step: impl FnOnce(&World) -> R) -> R {
-        let version = self.version.load(Ordering::Acquire);
-        // Nothing is kept by a thread that is ending, nor for a step that itself comes here.
-        let kept = KEPT.try_with(Cell::take).ok().flatten();
-        let kept = match kept {
-            Some(kept) if kept.version == version => kept,
-            other => self.fetch(version, other),
-        };
-        let result = step(&kept.world);
-        let _ = KEPT.try_with(|cell| cell.set(Some(kept)));
-        result
+    /// Hands the present world to `step`, which never comes back here.
+    #[inline]
+    pub(super) fn with<R>(&self, mut step: impl FnMut(&World) -> R) -> R {
+        match self.with_seen(&mut step) {
+            Some(result) => result,
+            None => step(&self.fetch(self.version.load(Ordering::Acquire))),
+        }
     }
 
-    /// At least as new as `version`.
+    /// The same, if it is the world that this thread used last; `step` may come to this again, but not to `with`.
+    #[inline(always)]
+    pub(super) fn with_seen<R>(&self, step: impl FnOnce(&World) -> R) -> Option<R> {
+        let version = self.version.load(Ordering::Acquire);
+        let (seen, world) = SEEN.get();
+        // SAFETY: `KEPT` holds an `Arc` of this world and is not changed before the step has ended, as only `fetch`
+        // changes it, which the step does not come to.
+        (seen == version).then(|| step(unsafe { &*world }))
+    }
+
+    /// The present world, at least as new as `version`; kept for the next time, unless the thread is ending.
     #[cold]
     #[inline(never)]
-    fn fetch(&self, version: u64, _outdated: Option<Kept>) -> Kept {
-        Kept { version, world: self.get() }
+    fn fetch(&self, version: u64) -> Arc<World> {
+        let world = self.get();
+        let _ = KEPT.try_with(|kept| {
+            // A world that nobody else has any more is dropped after this.
+            let before = kept.replace(Keeper(Some(world.clone())));
+            drop(before);
+            SEEN.set((version, Arc::as_ptr(&world)));
+        });
+        world
     }
 }

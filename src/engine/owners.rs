@@ -1,6 +1,7 @@
 //! Numbers for whoever owns state: keyed hashes, so that nobody can aim for another's cell.
 
 use ahash::RandomState;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128;
 
@@ -13,8 +14,8 @@ pub(super) enum OwnerKind {
     Key,
 }
 
-/// In a process's own memory the fastest keyed hash; in memory that other builds may open SipHash-1-3, whose output is
-/// specified.
+/// In a process's own memory the fastest keyed hash (rapidhash, every one of its secrets drawn at random); in memory that
+/// other builds may open SipHash-1-3.
 pub(super) struct Owners {
     hash: Hash,
     line_key: u64,
@@ -23,7 +24,7 @@ pub(super) struct Owners {
 
 enum Hash {
     /// By [`OwnerKind`].
-    Own([RandomState; 4]),
+    Own([RapidSecrets; 4]),
     Specified([SipHasher13; 4]),
 }
 
@@ -32,7 +33,12 @@ impl Owners {
     pub(super) fn random() -> Owners {
         let random = || RandomState::new().hash_one(0);
         Owners {
-            hash: Hash::Own(core::array::from_fn(|_| RandomState::new())),
+            hash: Hash::Own(core::array::from_fn(|_| {
+                let mut secrets = RapidSecrets::seed(random());
+                secrets.seed = random();
+                secrets.secrets = core::array::from_fn(|_| random());
+                secrets
+            })),
             line_key: random(),
             identities: sip128::SipHasher13::new_with_keys(random(), random()),
         }
@@ -50,11 +56,12 @@ impl Owners {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn owner(&self, kind: OwnerKind, name: &[u8]) -> u64 {
         match &self.hash {
-            Hash::Own(states) => states[kind as usize].hash_one(name),
-            Hash::Specified(hashers) => hashers[kind as usize].hash(name),
+            Hash::Own(secrets) if name.len() <= SHORT => own(&secrets[kind as usize], name),
+            Hash::Own(secrets) => own_long(&secrets[kind as usize], name),
+            Hash::Specified(hashers) => specified(&hashers[kind as usize], name),
         }
     }
 
@@ -74,5 +81,53 @@ impl Owners {
             bytes.extend_from_slice(part.as_bytes());
         }
         self.identities.hash(&bytes).as_u128() >> 1
+    }
+}
+
+/// Names up to this length are hashed in line.
+const SHORT: usize = 64;
+
+/// With rapidhash's last step, which is the one that tells names of one to three bytes apart by their length.
+#[inline(always)]
+fn own(secrets: &RapidSecrets, name: &[u8]) -> u64 {
+    rapidhash_v3_inline::<true, true, true>(name, secrets)
+}
+
+#[inline(never)]
+fn own_long(secrets: &RapidSecrets, name: &[u8]) -> u64 {
+    own(secrets, name)
+}
+
+#[inline(never)]
+fn specified(hasher: &SipHasher13, name: &[u8]) -> u64 {
+    hasher.hash(name)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_hash_of_its_own() {
+        for owners in [Owners::random(), Owners::seeded(7)] {
+            let mut seen = HashSet::new();
+            let mut count = 0;
+            // Names that differ in their length alone, or in one place.
+            for length in 1..=200usize {
+                for byte in [0, b'1', b'x', 255] {
+                    let mut name = vec![byte; length];
+                    for at in 0..=length {
+                        seen.insert(owners.hash(owners.owner(OwnerKind::Anonymous, &name), 1));
+                        count += 1;
+                        if let Some(byte) = name.get_mut(at) {
+                            *byte ^= 1;
+                        }
+                    }
+                }
+            }
+            assert_eq!(seen.len(), count);
+        }
     }
 }

@@ -161,10 +161,13 @@ pub(super) fn head_tag(hash: u64) -> u64 {
 }
 
 /// The count word of a line with these words, once `cost` was debited from all limits of `quick`; `None` if they do not
-/// all accept at once, or another word would have to change too.
+/// all accept at once, or another word would have to change too, or is about to. The head is this owner's, unmarked.
 #[inline(always)]
 pub(super) fn debited_at_once(words: &[u128; 4], quick: &Quick, now: u64, cost: u64) -> Option<u128> {
     let [head, count, quotas @ ..] = words;
+    if (count | quotas[0] | quotas[1]) >> 127 != 0 {
+        return None;
+    }
     let (mut level, count) = (*count as u64, (count >> 64) as u64);
     if let Some(throttle) = &quick.throttle {
         // This segment, and nothing in the level's high part.

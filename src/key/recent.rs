@@ -53,9 +53,9 @@ impl Recent {
     /// The number of the record of a key that was verified before.
     #[inline(always)]
     pub(super) fn get(&self, tag: Tag) -> Option<u32> {
-        const HIGH: u64 = (TAG >> 64) as u64;
         let set = self.set(tag);
-        let word = set[Word::position(set, HIGH, (tag.0 >> 64) as u64 & HIGH)].load(Ordering::Relaxed);
+        // Bit 127 of a slot is 0.
+        let word = set[Word::position::<0>(set, ((tag.0 & TAG) >> 64) as u64)].load(Ordering::Relaxed);
         // 1 + the number; 0 is an empty slot.
         if (word ^ tag.0) & TAG == 0 { ((word & NUMBER) as u32).checked_sub(1) } else { None }
     }

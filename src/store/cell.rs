@@ -1,18 +1,21 @@
 //! The bits of the words that the table and the lines are made of. Bit 127 is never set: it is the mark's.
 //!
-//! | word | 126 | 123..126 | 76..123 | 64..76 | 0..64 |
+//! | word | 124..127 | 77..124 | 76 | 64..76 | 0..64 |
 //! | --- | --- | --- | --- | --- | --- |
-//! | cell of its own | 0 | displacement | tag | segment | level |
-//! | cell with a line | 1 | displacement | tag | bit 64: pinned | line |
+//! | cell of its own | displacement | tag | 0 | segment | level |
+//! | cell with a line | displacement | tag | 1 | bit 64: pinned | line |
 //!
-//! An empty cell is 0. A segment is never 0, nor is a line (numbers begin at 1), so that a cell in use never is.
-//! The *displacement* is how many groups after its home a cell stands; the *tag* are 47 bits of the hash.
+//! An empty cell is 0. The *displacement* is 1 more than the number of groups between a cell and its home, so that a cell in
+//! use is never 0; the *tag* are 47 bits of the hash. Segments and lines are never 0.
 
 use super::memory::At;
 
 pub(super) const TAG: u64 = (1 << 47) - 1;
-const LINE: u128 = 1 << 126;
+const LINE: u128 = 1 << 76;
 const PINNED: u128 = 1 << 64;
+
+/// Where the tag begins.
+const OWNER: u32 = 77;
 
 /// Segments that fit into a cell of its own.
 pub(crate) const CELL_SEGMENTS: u32 = 1 << 12;
@@ -26,6 +29,15 @@ pub(crate) enum Content {
     Line { line: u32, pinned: bool },
 }
 
+impl Content {
+    fn bits(self) -> u128 {
+        match self {
+            Content::Level { segment, level } => u128::from(segment) << 64 | u128::from(level),
+            Content::Line { line, pinned } => LINE | if pinned { PINNED } else { 0 } | u128::from(line),
+        }
+    }
+}
+
 /// A cell of the table: 0, or who owns it and what it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Cell {
@@ -36,13 +48,7 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn word(self) -> u128 {
-        let owner = u128::from(self.displacement) << 123 | u128::from(self.tag) << 76;
-        match self.content {
-            Content::Level { segment, level } => owner | u128::from(segment) << 64 | u128::from(level),
-            Content::Line { line, pinned } => {
-                owner | LINE | if pinned { PINNED } else { 0 } | u128::from(line)
-            }
-        }
+        u128::from(Cell::sought(self.tag, self.displacement)) << OWNER | self.content.bits()
     }
 
     /// `None` for an empty cell.
@@ -50,7 +56,8 @@ impl Cell {
         if word == 0 {
             return None;
         }
-        let (displacement, tag) = ((word >> 123) as u32 & 7, (word >> 76) as u64 & TAG);
+        let (displacement, tag) =
+            (((word >> 124) as u32 & 7).saturating_sub(1), (word >> OWNER) as u64 & TAG);
         Some(Cell { displacement, tag, content: Cell::content(word) })
     }
 
@@ -72,26 +79,45 @@ impl Cell {
     /// The word of the same owner with another content.
     #[inline]
     pub(super) fn with(word: u128, content: Content) -> u128 {
-        let owner = word & ((1 << 50) - 1) << 76;
-        owner | Cell { displacement: 0, tag: 0, content }.word()
+        let owner = word >> OWNER << OWNER;
+        owner | content.bits()
     }
 
-    /// What the high half of a word is, but for kind and content, if it is a cell of `tag`, `displacement` groups from
-    /// its home.
+    /// Whether two words are those of the same cell.
     #[inline]
-    pub(super) fn sought(tag: u64, displacement: u32) -> u64 {
-        u64::from(displacement) << 59 | tag << 12
+    pub(super) fn is_same(one: u128, other: u128) -> bool {
+        one >> OWNER == other >> OWNER
     }
 
-    /// The bits of a word's high half that say whose cell it is: mark, displacement and tag.
-    pub(super) const SOUGHT: u64 = 1 << 63 | ((1 << 62) - (1 << 12));
+    /// Bits 77 to 127 of a cell of `tag`, `displacement` groups from its home, that is not marked.
+    #[inline(always)]
+    pub(super) fn sought(tag: u64, displacement: u32) -> u64 {
+        u64::from(displacement + 1) << 47 | tag
+    }
 
-    /// Whether a word is the cell that [`sought`](Cell::sought) describes, and not marked. Tags are not 0, so that no
-    /// empty cell and no control word is taken for one.
+    /// How far the high half of a word is shifted to the right to be compared with what is [`sought`](Cell::sought).
+    pub(super) const SHIFT: u32 = OWNER - 64;
+
+    /// Whether a word is the cell that [`sought`](Cell::sought) describes. No empty cell and no control word is taken for
+    /// one.
     #[inline(always)]
     pub(super) fn is(word: u128, sought: u64) -> bool {
-        (word >> 64) as u64 & Cell::SOUGHT == sought
+        (word >> OWNER) as u64 == sought
     }
+}
+
+/// The level of a cell in use, if it is one of its own that was written under `segment`.
+#[inline(always)]
+pub(crate) fn level_under(word: u128, segment: u32) -> Option<u64> {
+    // The kind's bit stands next to the segment.
+    let kind_and_segment = (word >> 64) as u32 & (2 * CELL_SEGMENTS - 1);
+    (kind_and_segment == segment).then_some(word as u64)
+}
+
+/// The word of the same cell with another level.
+#[inline(always)]
+pub(crate) fn with_level(word: u128, level: u64) -> u128 {
+    word >> 64 << 64 | u128::from(level)
 }
 
 /// Where the words of a line stand.
@@ -156,15 +182,15 @@ mod tests {
             Content::Line { line: u32::MAX, pinned: true },
             Content::Line { line: 1, pinned: false },
         ] {
-            let cell = Cell { displacement: 7, tag: TAG, content };
+            let cell = Cell { displacement: 6, tag: TAG, content };
             assert_eq!(Cell::of(cell.word()), Some(cell));
             assert!(
-                Cell::is(cell.word(), Cell::sought(TAG, 7)) && !Cell::is(cell.word(), Cell::sought(TAG, 6))
+                Cell::is(cell.word(), Cell::sought(TAG, 6)) && !Cell::is(cell.word(), Cell::sought(TAG, 5))
             );
             assert_eq!(cell.word() >> 127, 0);
         }
         assert_eq!(Cell::of(0), None);
-        assert!(!Cell::is(0, Cell::sought(1, 0)));
+        assert!(!Cell::is(0, Cell::sought(0, 0)));
         let head = Head { tag: HEAD_TAG, segment: 65_535, high: HIGH };
         assert_eq!(Head::of(head.word()), head);
         assert_eq!(head.word() >> 127, 0);

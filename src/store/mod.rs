@@ -20,7 +20,7 @@ mod table;
 mod tests;
 mod txn;
 
-pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line};
+pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line, level_under, with_level};
 pub(crate) use memory::At;
 pub(crate) use txn::{Claim, NoRoom, Txn, raised};
 
@@ -89,6 +89,21 @@ pub(crate) struct Store {
     group_hand: AtomicU64,
     /// Held by whoever splits a group. Only a heap grows, so nobody else's death can leave it held.
     growing: Mutex<()>,
+}
+
+/// A word as it was seen, its halves at two instants: good for nothing but to be replaced.
+pub(crate) struct Glanced<'s> {
+    at: At,
+    word: &'s Word,
+    pub value: u128,
+}
+
+impl Glanced<'_> {
+    /// Changes the word, if it is what was seen, without waiting for whoever is at it.
+    #[inline(always)]
+    pub(crate) fn replace(self, new: u128) -> bool {
+        self.word.replace(self.value, new).is_ok()
+    }
 }
 
 /// How much a store can hold.
@@ -214,35 +229,48 @@ impl Store {
     }
 
     /// The cell of a hash: where it stands, its word, and what it holds.
-    #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<(At, u128, Content)> {
-        let tag = self.table.tag(hash);
-        let geometry = self.geometry();
-        let homes = self.table.homes(hash, geometry);
-        // Nearly always there, in the first line of the first group.
-        match self.find_in_line(self.table.line(homes.old, tag, 0), Cell::sought(tag, 0)) {
-            Some((at, word)) => Some((at, word, Cell::content(word))),
-            None => self.find_further(hash, geometry),
+        loop {
+            let Glanced { at, value, .. } = self.find_glanced(hash)?;
+            let word = self.read(at);
+            // Else it has moved meanwhile, or gone.
+            if Cell::is_same(word, value) {
+                return Some((at, word, Cell::content(word)));
+            }
         }
+    }
+
+    /// The cell of a hash, as it was seen.
+    #[inline(always)]
+    pub(crate) fn find_glanced(&self, hash: u64) -> Option<Glanced<'_>> {
+        let tag = self.table.tag(hash);
+        let home = self.table.old_home(hash, self.geometry.load(Ordering::Acquire));
+        // Nearly always there, in the first line of the first group.
+        let found = self.find_in_line(self.table.line(home, tag, 0), Cell::sought(tag, 0));
+        if found.is_some() { found } else { self.find_further(hash) }
     }
 
     /// The cell of a line that is `sought`, unless it is marked.
     #[inline(always)]
-    fn find_in_line(&self, line: At, sought: u64) -> Option<(At, u128)> {
+    fn find_in_line(&self, line: At, sought: u64) -> Option<Glanced<'_>> {
         let words = self.memory.line(line);
-        let n = Word::position(words, Cell::SOUGHT, sought);
-        let word = words[n].load(Ordering::Acquire);
-        Cell::is(word, sought).then_some((line + n as u32, word))
+        let n = Word::position::<{ Cell::SHIFT }>(words, sought);
+        let (at, word) = (line + n as u32, &words[n]);
+        let value = word.glance();
+        Cell::is(value, sought).then_some(Glanced { at, word, value })
     }
 
     #[inline(never)]
-    fn find_further(&self, hash: u64, mut geometry: Geometry) -> Option<(At, u128, Content)> {
+    fn find_further(&self, hash: u64) -> Option<Glanced<'_>> {
         let tag = self.table.tag(hash);
-        let sought = Cell::sought(tag, 0);
-        let others =
-            |n| self.find_in_line(self.table.line(self.table.homes(hash, geometry).old, tag, n), sought);
-        if let Some((at, word)) = (1..LINES).find_map(others) {
-            return Some((at, word, Cell::content(word)));
+        let mut geometry = self.geometry();
+        let others = |n| {
+            let line = self.table.line(self.table.homes(hash, geometry).old, tag, n);
+            self.find_in_line(line, Cell::sought(tag, 0))
+        };
+        let found = (1..LINES).find_map(others);
+        if found.is_some() {
+            return found;
         }
         loop {
             let homes = self.table.homes(hash, geometry);
@@ -251,8 +279,8 @@ impl Store {
             if found.is_none() && homes.new != homes.old {
                 found = self.search(homes.new, tag, read);
             }
-            if let Some((at, word)) = found {
-                return Some((at, word, Cell::content(word)));
+            if let Some((at, value)) = found {
+                return Some(Glanced { at, word: self.memory.word(at), value });
             }
             let present = self.geometry();
             if present == geometry {
@@ -291,12 +319,6 @@ impl Store {
         self.memory.word(entry.at).replace(entry.old, entry.new).is_ok()
     }
 
-    /// Another content in the place of that of a cell, whose word is `old`.
-    #[inline(always)]
-    pub(crate) fn with_content(&self, at: At, old: u128, content: Content) -> Entry {
-        Entry { at, old, new: Cell::with(old, content) }
-    }
-
     /// The value of a word. Acquire.
     #[inline(always)]
     pub(crate) fn read(&self, at: At) -> u128 {
@@ -309,6 +331,17 @@ impl Store {
     pub(crate) fn read_line(&self, line: Line) -> [u128; 4] {
         let count = self.read(line.count());
         [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]
+    }
+
+    /// The four words of a line, each good for nothing but to be compared with: if the count is still the same when it is
+    /// replaced, all four stood there at once. None of them has to be free of marks.
+    ///
+    /// The count's high half, which never takes a value twice, is read after its low half and before the other words.
+    #[inline(always)]
+    pub(crate) fn glance_at_line(&self, line: Line) -> [u128; 4] {
+        let words = self.memory.line(line.head());
+        let count = words[1].glance();
+        [words[0].glance(), count, words[2].glance(), words[3].glance()]
     }
 
     /// Number of events that were recorded.

@@ -1,6 +1,6 @@
 //! Where a hash's cell stands: groups of fifteen cells behind a control word, and linear hashing.
 //!
-//! A cell stands in its *home* group or, where that was full, in one of the seven after it. Within a group the
+//! A cell stands in its *home* group or, where that was full, in one of the six after it. Within a group the
 //! search begins at a line that the tag chooses, so that it is mostly there at the first cache miss.
 //!
 //! **One cell per hash.** Whoever puts a hash into the table changes the control word of its home (its version
@@ -24,7 +24,7 @@ pub(super) const GROUP: u32 = if cfg!(loom) { 4 } else { 16 };
 pub(super) const CELLS: u32 = GROUP - 1;
 pub(super) const LINES: u32 = GROUP / 4;
 /// Groups in which a hash's cell can stand.
-pub(super) const WINDOW: u32 = if cfg!(loom) { 2 } else { 8 };
+pub(super) const WINDOW: u32 = if cfg!(loom) { 2 } else { 7 };
 
 /// Where the groups stand.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +47,16 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
+    /// Bits 0..32: the next group to be split; 32..62: 2^level - 1; 63: whether it is being split.
     pub(super) fn word(self) -> u64 {
-        u64::from(self.splitting) << 40 | u64::from(self.level) << 32 | u64::from(self.split)
+        let mask = (1u64 << self.level) - 1;
+        u64::from(self.splitting) << 63 | mask << 32 | u64::from(self.split)
     }
 
     #[inline]
     pub(super) fn of(word: u64) -> Geometry {
-        Geometry { level: (word >> 32) as u32 & 31, split: word as u32, splitting: word >> 40 & 1 == 1 }
+        let mask = (word >> 32) as u32 & (u32::MAX >> 2);
+        Geometry { level: mask.count_ones(), split: word as u32, splitting: word >> 63 == 1 }
     }
 }
 
@@ -119,16 +122,21 @@ impl Table {
             && split * u64::from(CELLS) < (filled * 5).saturating_sub(cells / 2 * 5)
     }
 
-    /// Never 0.
     #[inline(always)]
     pub(super) fn tag(&self, hash: u64) -> u64 {
-        match hash & TAG {
-            0 => 1 << 46,
-            tag => tag,
-        }
+        hash & TAG
     }
 
+    /// [`Homes::old`] at a geometry's word.
     #[inline(always)]
+    pub(super) fn old_home(&self, hash: u64, geometry: u64) -> u32 {
+        let base = (((hash >> 31) * u64::from(self.base)) >> 32) as u32;
+        let mask = (geometry >> 32) as u32 & (u32::MAX >> 2);
+        let home = base + self.base * (hash as u32 & mask);
+        let next = base + self.base * (hash as u32 & (2 * mask + 1));
+        if home < geometry as u32 { next } else { home }
+    }
+
     pub(super) fn homes(&self, hash: u64, geometry: Geometry) -> Homes {
         // The high 32 of 63 bits choose among the groups of level 0, the low bits, which are in the tag, do the rest.
         let base = (((hash >> 31) * u64::from(self.base)) >> 32) as u32;
@@ -191,6 +199,9 @@ mod tests {
                     (table.homes(hash, geometry), table.homes(hash, splitting), table.homes(hash, after));
                 assert_eq!(before.old, before.new);
                 assert_eq!((during.old, during.new), (before.old, then.new));
+                for at in [geometry, splitting, after] {
+                    assert_eq!(table.old_home(hash, at.word()), table.homes(hash, at).old);
+                }
                 let content = super::super::cell::Content::Line { line: 1, pinned: false };
                 let cell = Cell { displacement: 0, tag: table.tag(hash), content };
                 let moves = before.old == geometry.split && table.moves(cell, geometry);

@@ -1,5 +1,5 @@
 //! 128-bit atomics of x86-64, inlined: `lock cmpxchg16b`, and `vmovdqa`, which processors with AVX guarantee to be
-//! atomic on 16 aligned bytes (Intel SDM volume 3, 10.1.1; AMD APM volume 2, 7.3.2), and AVX2 to look at four words at once. A call through a pointer, which
+//! atomic on 16 aligned bytes (Intel SDM volume 3, 10.1.1; AMD APM volume 2, 7.3.2). A call through a pointer, which
 //! portable-atomic needs without compile-time features, costs as much as the operation.
 
 #![allow(unsafe_code)]
@@ -36,7 +36,7 @@ fn has_instructions() -> bool {
 fn look_for_instructions(known: u8) -> bool {
     if known == 0 {
         let has =
-            std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("cmpxchg16b");
+            std::arch::is_x86_feature_detected!("avx") && std::arch::is_x86_feature_detected!("cmpxchg16b");
         INSTRUCTIONS.store(if has { 1 } else { 2 }, Ordering::Relaxed);
         return has;
     }
@@ -49,17 +49,41 @@ impl Word {
     }
 
     /// The same answer decides for every operation of the process, so that the two ways never meet.
-    #[cold]
     fn portable(&self) -> &AtomicU128 {
         // SAFETY: valid and aligned, as `&self` is; all accesses of this process are portable-atomic's then.
         unsafe { AtomicU128::from_ptr(self.0.get()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_portably(&self, order: Ordering) -> u128 {
+        self.portable().load(order)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_portably(&self, value: u128, order: Ordering) {
+        self.portable().store(value, order);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn replace_portably(&self, old: u128, new: u128) -> Result<(), u128> {
+        self.portable().compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn position_portably(words: &[Word; 4], shift: u32, sought: u64) -> usize {
+        let high = |word: &Word| (word.load_portably(Ordering::Relaxed) >> 64) as u64 >> shift;
+        words.iter().position(|word| high(word) == sought).unwrap_or(0)
     }
 
     /// At least as strong as `order`.
     #[inline(always)]
     pub(crate) fn load(&self, order: Ordering) -> u128 {
         if !has_instructions() {
-            return self.portable().load(order);
+            return self.load_portably(order);
         }
         let (low, high): (u64, u64);
         // SAFETY: 16 aligned bytes that are valid for reads; the processor has AVX. On x86 every load acquires;
@@ -79,42 +103,59 @@ impl Word {
         u128::from(high) << 64 | u128::from(low)
     }
 
-    /// Which of four words has `sought` in those of its bits 64 to 127 that `mask` names; any, if none has. Relaxed: a
-    /// hint of what a load may find. No branch depends on where it is, which is not to be guessed.
+    /// What the word held, its low half at an earlier instant than its high half: only to be compared with by
+    /// [`replace`](Word::replace). Acquire.
     #[inline(always)]
-    pub(crate) fn position(words: &[Word; 4], mask: u64, sought: u64) -> usize {
-        if !has_instructions() {
-            let high = |word: &Word| (word.portable().load(Ordering::Relaxed) >> 64) as u64;
-            return words.iter().position(|word| high(word) & mask == sought).unwrap_or(0);
-        }
-        let found: u32;
-        // SAFETY: 64 bytes that are valid for reads; the processor has AVX2. `vzeroupper` changes all of ymm0 to ymm15.
+    pub(crate) fn glance(&self) -> u128 {
+        let (low, high): (u64, u64);
+        // SAFETY: 16 aligned bytes that are valid for reads. On x86 every load acquires, and loads stay in order.
         unsafe {
             asm!(
-                "vmovdqu ymm0, ymmword ptr [{at}]",
-                "vmovdqu ymm1, ymmword ptr [{at} + 32]",
-                "vpunpckhqdq ymm0, ymm0, ymm1",
-                "vmovq xmm1, {mask}",
-                "vpbroadcastq ymm1, xmm1",
-                "vpand ymm0, ymm0, ymm1",
-                "vmovq xmm1, {sought}",
-                "vpbroadcastq ymm1, xmm1",
-                "vpcmpeqq ymm0, ymm0, ymm1",
-                "vmovmskpd {found:e}, ymm0",
-                "vzeroupper",
+                "mov {low}, qword ptr [{at}]",
+                "mov {high}, qword ptr [{at} + 8]",
+                at = in(reg) self.0.get(),
+                low = out(reg) low,
+                high = lateout(reg) high,
+                options(nostack, preserves_flags),
+            );
+        }
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// Which of four words has `sought` in its bits from 64 + `SHIFT` on; any, if none has. Relaxed: a hint of what a load
+    /// may find. No branch depends on where it is, which is not to be guessed.
+    #[inline(always)]
+    pub(crate) fn position<const SHIFT: u32>(words: &[Word; 4], sought: u64) -> usize {
+        if !has_instructions() {
+            return Word::position_portably(words, SHIFT, sought);
+        }
+        let found: u32;
+        // SAFETY: 64 bytes that are valid for reads, aligned to 16; the processor has AVX.
+        unsafe {
+            asm!(
+                "vmovdqa {a}, xmmword ptr [{at}]",
+                "vmovdqa {b}, xmmword ptr [{at} + 32]",
+                "vmovq {x}, {sought}",
+                "vpunpckhqdq {a}, {a}, xmmword ptr [{at} + 16]",
+                "vpunpckhqdq {b}, {b}, xmmword ptr [{at} + 48]",
+                "vpunpcklqdq {x}, {x}, {x}",
+                "vpsrlq {a}, {a}, {shift}",
+                "vpsrlq {b}, {b}, {shift}",
+                "vpcmpeqq {a}, {a}, {x}",
+                "vpcmpeqq {b}, {b}, {x}",
+                "vpackssdw {a}, {a}, {b}",
+                "vmovmskps {found:e}, {a}",
                 at = in(reg) words.as_ptr(),
-                mask = in(reg) mask,
                 sought = in(reg) sought,
+                shift = const SHIFT,
                 found = lateout(reg) found,
-                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
-                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
-                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                x = out(xmm_reg) _,
                 options(nostack, preserves_flags, readonly),
             );
         }
-        // The halves stand in the order 0, 2, 1, 3.
-        0b11_01_10_00 >> (2 * (found | 8).trailing_zeros()) & 3
+        (found | 8).trailing_zeros() as usize & 3
     }
 
     /// Relaxed or Release.
@@ -122,7 +163,7 @@ impl Word {
     pub(crate) fn store(&self, value: u128, order: Ordering) {
         debug_assert!(matches!(order, Ordering::Relaxed | Ordering::Release));
         if !has_instructions() {
-            return self.portable().store(value, order);
+            return self.store_portably(value, order);
         }
         let (low, high) = (value as u64, (value >> 64) as u64);
         // SAFETY: 16 aligned bytes that are valid for writes; the processor has AVX. On x86 every store releases.
@@ -144,8 +185,7 @@ impl Word {
     #[inline(always)]
     pub(crate) fn replace(&self, old: u128, new: u128) -> Result<(), u128> {
         if !has_instructions() {
-            let changed = self.portable().compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire);
-            return changed.map(drop);
+            return self.replace_portably(old, new);
         }
         let (mut low, mut high) = (old as u64, (old >> 64) as u64);
         let equal: u64;
@@ -153,12 +193,14 @@ impl Word {
         // the compiler keeps for itself, is restored; no operand can be in it, as all have registers of their own.
         unsafe {
             asm!(
-                "xchg r8, rbx",
+                "mov r9, rbx",
+                "mov rbx, r8",
                 "lock cmpxchg16b xmmword ptr [rsi]",
                 "sete cl",
-                "mov rbx, r8",
+                "mov rbx, r9",
                 in("rsi") self.0.get(),
-                inout("r8") new as u64 => _,
+                in("r8") new as u64,
+                out("r9") _,
                 inout("rcx") (new >> 64) as u64 => equal,
                 inout("rax") low,
                 inout("rdx") high,
