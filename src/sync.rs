@@ -15,11 +15,15 @@ pub(crate) use loom::thread::yield_now as spin_loop;
 
 pub(crate) use parking_lot::Mutex;
 
-/// A number that may be out of date, so that whoever reads it checks what it leads to. Relaxed: it publishes nothing.
+/// A number that is complete in itself. Relaxed: it publishes nothing, and whoever reads it checks what it leads to.
 #[derive(Debug, Default)]
-pub(crate) struct Hint(core::sync::atomic::AtomicU32);
+pub(crate) struct Number(core::sync::atomic::AtomicU32);
 
-impl Hint {
+impl Number {
+    pub(crate) const fn new(number: u32) -> Number {
+        Number(core::sync::atomic::AtomicU32::new(number))
+    }
+
     #[inline]
     pub(crate) fn get(&self) -> u32 {
         self.0.load(core::sync::atomic::Ordering::Relaxed)
@@ -30,11 +34,9 @@ impl Hint {
     }
 }
 
-impl Clone for Hint {
-    fn clone(&self) -> Hint {
-        let hint = Hint::default();
-        hint.set(self.get());
-        hint
+impl Clone for Number {
+    fn clone(&self) -> Number {
+        Number::new(self.get())
     }
 }
 
@@ -135,9 +137,9 @@ mod word_in_loom {
             self.load(Ordering::Acquire)
         }
 
-        pub(crate) fn position<const SHIFT: u32>(words: &[Word; 4], sought: u64) -> usize {
-            let found = |word: &Word| (word.load(Ordering::Relaxed) >> 64) as u64 >> SHIFT == sought;
-            words.iter().position(found).unwrap_or(0)
+        /// Always wrong but by chance, which a hint may be: nothing to explore.
+        pub(crate) fn position<const SHIFT: u32>(_words: &[Word; 4], _sought: u64) -> usize {
+            0
         }
 
         pub(crate) fn store(&self, value: u128, order: Ordering) {

@@ -11,7 +11,7 @@ use super::state::{debited_at_once, head_tag};
 use crate::key::MAX_KEY;
 use crate::plan::{CompiledPlan, Quick};
 use crate::store::{Content, Entry, level_under, with_level};
-use crate::sync::Hint;
+use crate::sync::Number;
 
 impl Engine {
     /// Whether the request was admitted at once, and debited; if not, nothing was done.
@@ -89,7 +89,7 @@ impl Engine {
         &self,
         plan: &CompiledPlan,
         owner: u64,
-        hint: Option<&Hint>,
+        hint: Option<&Number>,
         request: &Request<'_>,
         now: u64,
     ) -> Option<bool> {
@@ -112,7 +112,7 @@ impl Engine {
         &self,
         quick: &Quick,
         owner: u64,
-        hint: Option<&Hint>,
+        hint: Option<&Number>,
         request: &Request<'_>,
         now: u64,
     ) -> Option<Entry> {
@@ -137,7 +137,7 @@ impl Engine {
         &self,
         quick: &Quick,
         hash: u64,
-        hint: Option<&Hint>,
+        hint: Option<&Number>,
         now: u64,
         cost: u64,
     ) -> Option<Entry> {

@@ -11,7 +11,7 @@ use super::digest::{Digest, Method};
 use super::numbered::Numbered;
 use super::pepper::Peppers;
 use super::recent::Recent;
-use crate::sync::Hint;
+use crate::sync::Number;
 
 type State = ahash::RandomState;
 
@@ -56,7 +56,7 @@ pub(crate) struct Brief {
     /// The only plan.
     pub plan: u32,
     /// Where the owner's line stands.
-    pub hint: Hint,
+    pub hint: Number,
 }
 
 /// Whoever owns keys.
@@ -84,7 +84,7 @@ impl<S: Holder> Entry<S> {
             _ => ((0, 0), 0),
         };
         let (owner, plan) = account;
-        Entry { record, brief: Brief { until, owner, plan, hint: Hint::default() } }
+        Entry { record, brief: Brief { until, owner, plan, hint: Number::default() } }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::algo::quota;
 use crate::algo::rate::Rate;
 use crate::calendar::{Period, Windows, zone};
 use crate::error::ApplyError;
-use crate::sync::Hint;
+use crate::sync::Number;
 use crate::time::parse_duration;
 
 /// A limit, ready to be judged.
@@ -60,7 +60,7 @@ pub(crate) struct Quick {
     /// By slot; none for one that the plan does not use.
     pub quotas: [Option<QuickQuota>; QUOTAS],
     /// Where the line of whoever was decided on last stands.
-    pub hint: Hint,
+    pub hint: Number,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl LimitSet {
         let [LineUse { shape, unit, .. }] = &self.lines[..] else { return None };
         let (line, segment, unit) = (shape.line, shape.segment, unit.clone());
         let quotas = [const { None }; QUOTAS];
-        let mut quick = Quick { line, segment, unit, throttle: None, quotas, hint: Hint::default() };
+        let mut quick = Quick { line, segment, unit, throttle: None, quotas, hint: Number::default() };
         for limit in &self.limits {
             match &limit.kind {
                 Kind::Throttle { .. } => quick.throttle = Some(shape.throttle.as_ref()?.narrow()?),

@@ -83,12 +83,6 @@ impl Cell {
         owner | content.bits()
     }
 
-    /// Whether two words are those of the same cell.
-    #[inline]
-    pub(super) fn is_same(one: u128, other: u128) -> bool {
-        one >> OWNER == other >> OWNER
-    }
-
     /// Bits 77 to 127 of a cell of `tag`, `displacement` groups from its home, that is not marked.
     #[inline(always)]
     pub(super) fn sought(tag: u64, displacement: u32) -> u64 {

@@ -78,7 +78,6 @@ pub(crate) struct Store {
     /// First word of line 1.
     lines: At,
     max_lines: u32,
-    process: u32,
     /// The [`Geometry`]. Changed by the holder of `growing` (Release); only a heap's ever is, so that it need not be in
     /// the memory.
     geometry: AtomicU64,
@@ -195,14 +194,14 @@ impl Store {
     /// The memory holds the layout's words.
     fn of(memory: Memory, Layout { events, table, lines, .. }: Layout, size: Size) -> Store {
         Store {
-            records: Records::new(HEADER, size.records),
+            // Only a region has events.
+            records: Records::new(HEADER, size.records, size.events > 0),
             events,
             max_events: size.events,
             table,
             lines,
             // Its words are within the layout.
             max_lines: size.lines as u32,
-            process: std::process::id(),
             geometry: AtomicU64::new(0),
             filled: AtomicU64::new(0),
             line_hand: AtomicU64::new(0),
@@ -229,44 +228,44 @@ impl Store {
     }
 
     /// The cell of a hash: where it stands, its word, and what it holds.
+    #[inline]
     pub(crate) fn find(&self, hash: u64) -> Option<(At, u128, Content)> {
-        loop {
-            let Glanced { at, value, .. } = self.find_glanced(hash)?;
-            let word = self.read(at);
-            // Else it has moved meanwhile, or gone.
-            if Cell::is_same(word, value) {
-                return Some((at, word, Cell::content(word)));
-            }
-        }
+        let Glanced { at, value, .. } = self.find_by(hash, |word| word.load(Ordering::Acquire))?;
+        Some((at, value, Cell::content(value)))
     }
 
     /// The cell of a hash, as it was seen.
     #[inline(always)]
     pub(crate) fn find_glanced(&self, hash: u64) -> Option<Glanced<'_>> {
+        self.find_by(hash, Word::glance)
+    }
+
+    #[inline(always)]
+    fn find_by(&self, hash: u64, see: impl Fn(&Word) -> u128) -> Option<Glanced<'_>> {
         let tag = self.table.tag(hash);
-        let home = self.table.old_home(hash, self.geometry.load(Ordering::Acquire));
+        let geometry = self.geometry.load(Ordering::Acquire);
+        let home = self.table.old_home(hash, geometry);
         // Nearly always there, in the first line of the first group.
-        let found = self.find_in_line(self.table.line(home, tag, 0), Cell::sought(tag, 0));
-        if found.is_some() { found } else { self.find_further(hash) }
+        let found = self.find_in_line(self.table.line(home, tag, 0), Cell::sought(tag, 0), see);
+        if found.is_some() { found } else { self.find_further(hash, Geometry::of(geometry)) }
     }
 
     /// The cell of a line that is `sought`, unless it is marked.
     #[inline(always)]
-    fn find_in_line(&self, line: At, sought: u64) -> Option<Glanced<'_>> {
+    fn find_in_line(&self, line: At, sought: u64, see: impl Fn(&Word) -> u128) -> Option<Glanced<'_>> {
         let words = self.memory.line(line);
         let n = Word::position::<{ Cell::SHIFT }>(words, sought);
         let (at, word) = (line + n as u32, &words[n]);
-        let value = word.glance();
+        let value = see(word);
         Cell::is(value, sought).then_some(Glanced { at, word, value })
     }
 
     #[inline(never)]
-    fn find_further(&self, hash: u64) -> Option<Glanced<'_>> {
+    fn find_further(&self, hash: u64, mut geometry: Geometry) -> Option<Glanced<'_>> {
         let tag = self.table.tag(hash);
-        let mut geometry = self.geometry();
         let others = |n| {
             let line = self.table.line(self.table.homes(hash, geometry).old, tag, n);
-            self.find_in_line(line, Cell::sought(tag, 0))
+            self.find_in_line(line, Cell::sought(tag, 0), |word| word.load(Ordering::Acquire))
         };
         let found = (1..LINES).find_map(others);
         if found.is_some() {
@@ -310,7 +309,7 @@ impl Store {
     /// Changes all words or, if one of them is not what it was, none.
     #[inline]
     pub(crate) fn commit(&self, entries: &mut [Entry]) -> bool {
-        self.records.commit(&self.memory, entries, self.process)
+        self.records.commit(&self.memory, entries)
     }
 
     /// Changes one word, if it is what it was, without waiting for whoever is at it.

@@ -300,7 +300,7 @@ fn a_dead_owner_against_decide() {
             add_to_all(&store, &[b, a]);
             // What the other did not reach because of this debit, it did not do.
             let done = thread.join().unwrap() >= 3;
-            store.records.recover(&store.memory, store.process);
+            store.records.recover(&store.memory, process::this());
             assert_eq!(store.records.busy(&store.memory), 0);
             let total = if done { 11 } else { 1 };
             assert_eq!((store.read(a), store.read(b)), (total, total));

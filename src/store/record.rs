@@ -106,6 +106,8 @@ pub(super) struct Records {
     first: At,
     /// A power of two.
     count: u32,
+    /// Whether other processes have records here.
+    shared: bool,
 }
 
 /// What a mark stands for.
@@ -119,8 +121,8 @@ enum Meaning {
 }
 
 impl Records {
-    pub(super) fn new(first: At, count: u32) -> Records {
-        Records { first, count: count.max(1).next_power_of_two() }
+    pub(super) fn new(first: At, count: u32, shared: bool) -> Records {
+        Records { first, count: count.max(1).next_power_of_two(), shared }
     }
 
     /// Words that `count` records take.
@@ -229,13 +231,13 @@ impl Records {
     ///
     /// False also when another ended the attempt, or no record could be had: to be tried again from the start.
     #[inline]
-    pub(super) fn commit(self, memory: &Memory, entries: &mut [Entry], process: u32) -> bool {
+    pub(super) fn commit(self, memory: &Memory, entries: &mut [Entry]) -> bool {
         match entries {
             [] => true,
             [entry] => self.commit_one(memory, entry),
             entries => {
                 entries.sort_unstable_by_key(|entry| entry.at);
-                self.commit_all(memory, entries, process)
+                self.commit_all(memory, entries)
             }
         }
     }
@@ -256,9 +258,9 @@ impl Records {
         }
     }
 
-    fn commit_all(self, memory: &Memory, entries: &[Entry], process: u32) -> bool {
+    fn commit_all(self, memory: &Memory, entries: &[Entry]) -> bool {
         debug_assert!(entries.len() <= ENTRIES);
-        let Some((record, control)) = self.acquire(memory, process) else {
+        let Some((record, control)) = self.acquire(memory, super::process::this()) else {
             return false;
         };
         for (n, entry) in (0..).zip(entries) {
@@ -330,7 +332,8 @@ impl Records {
             let found = Control(word.load(Ordering::Acquire));
             if found.state() == FREE
                 || found.process() == process
-                || super::process::is_alive(found.process())
+                // Only a child that was forked finds others' records in a heap, and their owners are not in it.
+                || self.shared && super::process::is_alive(found.process())
             {
                 continue;
             }

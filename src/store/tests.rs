@@ -201,13 +201,13 @@ fn what_a_dead_process_left_is_undone_or_finished() {
             txn.write(a, value, round + 1);
             assert!(txn.commit());
         } else {
-            store.records.recover(&store.memory, store.process);
+            store.records.recover(&store.memory, process::this());
             let mut txn = store.transaction();
             txn.write(a, value, round + 1);
             txn.write(b, value, round + 1);
             assert!(txn.commit());
         }
-        store.records.recover(&store.memory, store.process);
+        store.records.recover(&store.memory, process::this());
         assert_eq!(store.records.busy(&store.memory), 0);
     }
 }
