@@ -133,6 +133,14 @@ pub enum KeyError {
     /// Not the hexadecimal form of a digest.
     #[error("a digest is written as 64 hexadecimal digits, this one has {0} characters or other characters")]
     Digest(usize),
+    /// Not what a generated key can begin with.
+    #[error(
+        "{0:?} is not a prefix of generated keys: at most 89 letters, digits and '_', as in \"tg_live_\""
+    )]
+    Prefix(String),
+    /// The operating system gave no random bits.
+    #[error("the operating system has no random bits for a key: {0}")]
+    Random(String),
     /// A pepper is too short to keep digests safe, or could not be read.
     #[error("pepper {name:?}: {problem}")]
     Pepper {

@@ -19,6 +19,6 @@ pub use engine::{
     Report, Request, Verdict, WhenFull,
 };
 pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError, RegionError};
-pub use key::{Pepper, SecretKey};
+pub use key::{KeyFormat, Pepper, SecretKey};
 pub use plan::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};
 pub use time::{Clock, ManualClock, Nanos, SystemClock, parse_duration};
