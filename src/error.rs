@@ -227,3 +227,42 @@ pub enum PlanFileError {
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
+
+/// A list of API keys in CSV could not be imported at all. What is wrong with one row is a
+/// [warning](crate::CsvWarning).
+#[cfg(feature = "import")]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CsvError {
+    /// A column that every list has is missing from the first row.
+    #[error(
+        "the first row names no column {column}: it must name Name and Key, and may name Description, Enabled and UsagePlanIds, parted by commas"
+    )]
+    MissingColumn {
+        /// The column.
+        column: &'static str,
+    },
+    /// Two columns have one name.
+    #[error("the first row names the column {column} twice")]
+    RepeatedColumn {
+        /// The column.
+        column: &'static str,
+    },
+    /// Keys that are known already cannot be recognised.
+    #[error("keys are listed under the pepper {name:?}: give it, so that the same key is recognised")]
+    UnknownPepper {
+        /// The pepper's name.
+        name: String,
+    },
+    /// A listed key's digest cannot be read, so that the same key cannot be recognised.
+    #[error("{field}: {problem}")]
+    Digest {
+        /// Where, as a path: `subjects.acme.keys[0]`.
+        field: String,
+        /// What would be right.
+        problem: String,
+    },
+    /// The peppers contradict each other.
+    #[error(transparent)]
+    Pepper(#[from] KeyError),
+}

@@ -128,6 +128,22 @@ impl Peppers {
         self.0.iter().position(|pepper| pepper.name == name).map(|n| Method::Hmac(n as u8))
     }
 
+    /// The name of the pepper that a method uses.
+    #[cfg(feature = "import")]
+    pub(crate) fn name(&self, method: Method) -> Option<&str> {
+        match method {
+            Method::Sha256 => None,
+            Method::Hmac(n) => self.0.get(usize::from(n)).map(Pepper::name),
+        }
+    }
+
+    /// The digests of `key` under every pepper.
+    #[cfg(feature = "import")]
+    pub(crate) fn all(&self, key: &[u8]) -> impl Iterator<Item = Digest> {
+        // At most 255.
+        (0..self.0.len()).map(move |n| self.digest(Method::Hmac(n as u8), key))
+    }
+
     pub(crate) fn digest(&self, method: Method, key: &[u8]) -> Digest {
         let bytes = match method {
             Method::Sha256 => Sha256::digest(key).into(),
