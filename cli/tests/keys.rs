@@ -170,6 +170,37 @@ fn an_import_leaves_what_it_does_not_change_as_it_was_written() {
 }
 
 #[test]
+fn an_import_knows_every_form_of_toml() {
+    let folder = Folder::new("import-forms");
+    let csv =
+        "Name,Key,Enabled,UsagePlanIds\na,planted-a-0123456789,false,gold\nb,planted-b-0123456789,,gold\n";
+    let new = format!(
+        "[subjects.b]\nplans = [\"gold\"]\nkeys = [{{ id = \"b\", sha256 = \"{}\" }}]\n",
+        digest("planted-b-0123456789")
+    );
+    let inline = new.replace("[subjects.b]\n", "").trim_end().replace('\n', ", ");
+    for (before, after) in [
+        (
+            "plans.gold = {}\nsubjects = { a = { keys = [{ id = \"a\", value = \"planted-a-0123456789\" }] } }\n",
+            format!("plans.gold = {{}}\nsubjects = {{ a = {{ keys = [{{ id = \"a\", value = \"planted-a-0123456789\", enabled = false }}], plans = [\"gold\"] }}, b = {{ {inline} }} }}\n"),
+        ),
+        (
+            "[plans.gold]\n[[subjects.a.keys]]\nid = \"a\" # it\nvalue = \"planted-a-0123456789\"\nenabled = true # on\n",
+            format!("[plans.gold]\n\n[subjects.a]\nplans = [\"gold\"]\n[[subjects.a.keys]]\nid = \"a\" # it\nvalue = \"planted-a-0123456789\"\nenabled = false # on\n\n{new}"),
+        ),
+        (
+            "[plans]\r\ngold={}\r\n\r\n[subjects.a]\r\nplans=[]\r\nkeys=[{value=\"planted-a-0123456789\",id=\"a\"}]\r\n",
+            format!("[plans]\ngold={{}}\n\n[subjects.a]\nplans=[\"gold\"]\nkeys=[{{value=\"planted-a-0123456789\",id=\"a\", enabled = false}}]\n\n{new}").replace('\n', "\r\n"),
+        ),
+    ] {
+        folder.write("plans.toml", before);
+        let ran = folder.run_with(&["keys", "import", "-", "--plans", "plans.toml"], csv);
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+        assert_eq!(folder.read("plans.toml"), after);
+    }
+}
+
+#[test]
 fn an_import_into_json_and_under_a_pepper() {
     let folder = Folder::new("import-json");
     folder.write("plans.json", r#"{"subjects":{"z":{"plans":["gold"],"keys":[{"id":"z","value":"planted-z-0123456789"}]}},"plans":{"gold":{}}}"#);

@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use serde_json::{Map, json};
 use tollgate::ImportedKey;
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value};
 
 use super::field;
 
@@ -19,10 +19,16 @@ fn toml_with_keys(text: &str, keys: &[ImportedKey]) -> anyhow::Result<String> {
     // The error would show a line, and there may be a key in it.
     let mut document: DocumentMut = text.parse().map_err(|_| anyhow!("not TOML"))?;
     let subjects = document.entry("subjects").or_insert_with(|| Item::Table(header_less()));
+    let is_inline = subjects.is_inline_table();
     let subjects = subjects.as_table_like_mut().context("subjects: not a table")?;
     for key in keys {
         if key.is_new {
-            subjects.insert(&key.subject, Item::Table(new_subject(key)?));
+            let subject = new_subject(key)?;
+            if is_inline {
+                append(subjects, &key.subject, subject.into_inline_table().into());
+            } else {
+                subjects.insert(&key.subject, Item::Table(subject));
+            }
             continue;
         }
         let subject = subjects.get_mut(&key.subject).and_then(Item::as_table_like_mut);
@@ -34,7 +40,9 @@ fn toml_with_keys(text: &str, keys: &[ImportedKey]) -> anyhow::Result<String> {
             enable(subject, &key.id, enabled);
         }
     }
-    Ok(document.to_string())
+    // The editor ends lines with `\n`.
+    let edited = document.to_string();
+    Ok(if text.contains("\r\n") { edited.replace('\n', "\r\n") } else { edited })
 }
 
 /// A table of tables, which needs no line of its own.
@@ -85,32 +93,34 @@ fn put(table: &mut dyn TableLike, field: &str, mut value: Value) {
             *value.decor_mut() = known.decor().clone();
             *known = value;
         }
-        None => {
-            table.insert(field, Item::Value(value));
-        }
+        None => append(table, field, value),
     }
+}
+
+/// Adds a field. The white space before the end of an inline table stays there.
+fn append(table: &mut dyn TableLike, field: &str, mut value: Value) {
+    let last = table.iter_mut().last().and_then(|(_, item)| item.as_value_mut().map(Value::decor_mut));
+    let blank = |end: &&str| end.trim().is_empty();
+    if let Some(last) = last
+        && let Some(end) = last.suffix().and_then(RawString::as_str).filter(blank).map(str::to_owned)
+    {
+        last.set_suffix("");
+        value.decor_mut().set_suffix(end);
+    }
+    table.insert(field, Item::Value(value));
 }
 
 fn enable(subject: &mut dyn TableLike, id: &str, enabled: bool) {
     let set = |key: &mut dyn TableLike| {
-        let is_it = key.get("id").and_then(Item::as_str) == Some(id);
         let was = key.get("enabled").and_then(Item::as_bool).unwrap_or(true);
-        if is_it && was != enabled {
+        if key.get("id").and_then(Item::as_str) == Some(id) && was != enabled {
             put(key, "enabled", enabled.into());
         }
-        is_it && was != enabled
     };
     match subject.get_mut("keys") {
-        Some(Item::ArrayOfTables(keys)) => keys.iter_mut().for_each(|key| {
-            set(key);
-        }),
+        Some(Item::ArrayOfTables(keys)) => keys.iter_mut().for_each(|key| set(key)),
         Some(Item::Value(Value::Array(keys))) => {
-            for key in keys.iter_mut().filter_map(Value::as_inline_table_mut) {
-                let is_new = !key.contains_key("enabled");
-                if set(key) && is_new {
-                    key.fmt();
-                }
-            }
+            keys.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|key| set(key));
         }
         _ => {}
     }
