@@ -133,6 +133,14 @@ pub enum KeyError {
     /// Not the hexadecimal form of a digest.
     #[error("a digest is written as 64 hexadecimal digits, this one has {0} characters or other characters")]
     Digest(usize),
+    /// Not what a generated key can begin with.
+    #[error(
+        "{0:?} is not a prefix of generated keys: at most 89 letters, digits and '_', as in \"tg_live_\""
+    )]
+    Prefix(String),
+    /// The operating system gave no random bits.
+    #[error("the operating system has no random bits for a key: {0}")]
+    Random(String),
     /// A pepper is too short to keep digests safe, or could not be read.
     #[error("pepper {name:?}: {problem}")]
     Pepper {
@@ -218,4 +226,43 @@ pub enum PlanFileError {
     /// A value was refused.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+}
+
+/// A list of API keys in CSV could not be imported at all. What is wrong with one row is a
+/// [warning](crate::CsvWarning).
+#[cfg(feature = "import")]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CsvError {
+    /// A column that every list has is missing from the first row.
+    #[error(
+        "the first row names no column {column}: it must name Name and Key, and may name Description, Enabled and UsagePlanIds, parted by commas"
+    )]
+    MissingColumn {
+        /// The column.
+        column: &'static str,
+    },
+    /// Two columns have one name.
+    #[error("the first row names the column {column} twice")]
+    RepeatedColumn {
+        /// The column.
+        column: &'static str,
+    },
+    /// Keys that are known already cannot be recognised.
+    #[error("keys are listed under the pepper {name:?}: give it, so that the same key is recognised")]
+    UnknownPepper {
+        /// The pepper's name.
+        name: String,
+    },
+    /// A listed key's digest cannot be read, so that the same key cannot be recognised.
+    #[error("{field}: {problem}")]
+    Digest {
+        /// Where, as a path: `subjects.acme.keys[0]`.
+        field: String,
+        /// What would be right.
+        problem: String,
+    },
+    /// The peppers contradict each other.
+    #[error(transparent)]
+    Pepper(#[from] KeyError),
 }

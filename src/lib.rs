@@ -18,7 +18,12 @@ pub use engine::{
     Capacity, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode, PlanId, Region,
     Report, Request, Verdict, WhenFull,
 };
+#[cfg(feature = "import")]
+pub use error::CsvError;
 pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError, RegionError};
-pub use key::{Pepper, SecretKey};
+pub use key::{KeyFormat, Pepper, SecretKey};
+pub use plan::view;
 pub use plan::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};
+#[cfg(feature = "import")]
+pub use plan::{CsvImport, CsvKeys, CsvWarning, ImportedKey};
 pub use time::{Clock, ManualClock, Nanos, SystemClock, parse_duration};

@@ -7,7 +7,7 @@ use tollgate::Pepper;
 
 use crate::replay::KeySource;
 
-/// Usage plans for API keys, decided in nanoseconds: try them on recorded traffic.
+/// Usage plans for API keys, decided in nanoseconds: try them on recorded traffic, manage keys and plan files.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version, about, subcommand_help_heading = "Commands")]
 pub struct Args {
@@ -25,6 +25,162 @@ pub enum Command {
     ///
     /// Exit status: 0, 1 if a line could not be read, 2 for bad arguments, plans or files.
     Replay(ReplayArgs),
+    /// Make, digest and import API keys; a key is never read from the command line, nor shown after it was made
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check, import, explain and compare plan files
+    #[command(subcommand)]
+    Plans(PlansCommand),
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make new keys: the keys on standard output, once; their plan-file entries on standard error, or in a file
+    ///
+    /// A key is its prefix, 192 random bits and a checksum, all of it letters, digits and `_`.
+    Generate(GenerateArgs),
+    /// Print the plan-file form of the digest of every key, one a line, of a file or standard input
+    Hash(HashArgs),
+    /// Put the keys of an API Gateway CSV file into a plan file
+    ///
+    /// Columns, in any order and case: Name, Key; Description (ignored: a plan file has no place for it), Enabled,
+    /// UsagePlanIds; others are ignored. Each new key becomes the key of a subject of its own, both called by the
+    /// row's name, with a number where names repeat. A key that the plan file has keeps its id and subject; the row
+    /// may change its plans and whether it is on. The last row of a key counts.
+    ///
+    /// Exit status: 0, 1 if --fail-on-warnings found some, 2 for bad arguments or files.
+    Import(KeysImportArgs),
+}
+
+/// The options of `tollgate keys generate`.
+#[derive(Debug, clap::Args)]
+pub struct GenerateArgs {
+    /// What the keys begin with: letters, digits and `_`
+    #[arg(long, value_name = "PREFIX", default_value = "tg_live_")]
+    pub prefix: String,
+    /// How many keys
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// The key's public id; several keys get numbers [default: the subject and a part of the digest]
+    #[arg(long, value_name = "NAME")]
+    pub id: Option<String>,
+    /// Whose keys they are: the entries become that subject's
+    #[arg(long, value_name = "NAME")]
+    pub subject: Option<String>,
+    /// A plan that the subject is on
+    #[arg(long = "plan", value_name = "NAME", requires = "subject")]
+    pub plans: Vec<String>,
+    /// Digest under a pepper: NAME=file:PATH or NAME=env:VARIABLE
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = pepper)]
+    pub pepper: Option<Pepper>,
+    /// Write the plan-file entries to a new TOML file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print a JSON object per key (`id`, `key`, its digest, `subject`), and no entries on standard error
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The options of `tollgate keys hash`.
+#[derive(Debug, clap::Args)]
+pub struct HashArgs {
+    /// Digest under a pepper: NAME=file:PATH or NAME=env:VARIABLE
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = pepper)]
+    pub pepper: Option<Pepper>,
+    /// The keys, one a line; - is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub keys: PathBuf,
+}
+
+/// The options of `tollgate keys import`.
+#[derive(Debug, clap::Args)]
+pub struct KeysImportArgs {
+    /// The plan file with the plans that the keys are to be on
+    #[arg(long, value_name = "FILE")]
+    pub plans: PathBuf,
+    /// Write the plan file with the keys there [default: in place of --plans]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Import nothing at all if there is a warning
+    #[arg(long)]
+    pub fail_on_warnings: bool,
+    /// Output of `aws apigateway get-usage-plans`: ids in UsagePlanIds stand for the names of its plans
+    #[arg(long, value_name = "FILE")]
+    pub usage_plans: Option<PathBuf>,
+    /// A pepper: NAME=file:PATH or NAME=env:VARIABLE. New keys are digested under the first; keys that the plan file
+    /// has are recognised under all
+    #[arg(long = "pepper", value_name = "NAME=SOURCE", value_parser = pepper)]
+    pub peppers: Vec<Pepper>,
+    /// The CSV file; - is standard input
+    #[arg(value_name = "CSV")]
+    pub list: PathBuf,
+}
+
+/// What to do with plan files.
+#[derive(Debug, Subcommand)]
+pub enum PlansCommand {
+    /// Say whether an engine takes a plan file, or what is wrong with it and where
+    ///
+    /// Exit status: 0, or 2 if something is wrong.
+    Check {
+        /// The plan file: JSON if its name ends in .json, else TOML
+        file: PathBuf,
+    },
+    /// Make a plan file of the usage plans that `aws apigateway get-usage-plans` prints
+    ///
+    /// A plan is called by its name, or by its id where another has the name already. Its stages are `apiId/stage`, a
+    /// throttle of a method is that of the route `apiId/stage METHOD /path`, on top of the plan's own. A quota's
+    /// offset is taken for the day on which the period begins (week: 0 = Sunday .. 6; month: 0 = the first .. 27), by
+    /// UTC: API Gateway's own documents also call it requests that are taken off the first period, see --offset.
+    ///
+    /// Exit status: 0, 1 if --fail-on-warnings found some, 2 for bad arguments or files.
+    Import(PlansImportArgs),
+    /// Say in words what a plan's limits mean, and when its quotas are reset
+    Explain {
+        /// The plan file
+        file: PathBuf,
+        /// The plan [default: all of them]
+        plan: Option<String>,
+        /// Say when quotas are reset after this instant, as in 2027-06-01T00:00:00Z [default: now]
+        #[arg(long, value_name = "INSTANT")]
+        at: Option<jiff::Timestamp>,
+    },
+    /// Say what differs between two plan files, and what becomes of what was consumed
+    ///
+    /// Exit status: 0 if nothing differs, 1 if something does, 2 for bad arguments or files.
+    Diff {
+        /// The plan file that was
+        old: PathBuf,
+        /// The plan file that is to be
+        new: PathBuf,
+    },
+}
+
+/// The options of `tollgate plans import`.
+#[derive(Debug, clap::Args)]
+pub struct PlansImportArgs {
+    /// Write to this new file, JSON if its name ends in .json, instead of TOML on standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Import nothing at all if there is a warning
+    #[arg(long)]
+    pub fail_on_warnings: bool,
+    /// What a quota's offset is
+    #[arg(long, value_enum, default_value_t = Offset::StartDay)]
+    pub offset: Offset,
+    /// The usage plans as JSON; - is standard input
+    #[arg(value_name = "JSON")]
+    pub usage_plans: PathBuf,
+}
+
+/// What the offset of a quota of API Gateway is taken for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Offset {
+    /// The day on which the period begins
+    StartDay,
+    /// Requests that are taken off a subject's first period
+    InitialDebit,
 }
 
 /// The options of `tollgate replay`.

@@ -4,4 +4,7 @@
 
 pub mod args;
 pub mod demo;
+pub mod keys;
+mod plan_file;
+pub mod plans;
 pub mod replay;

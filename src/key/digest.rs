@@ -39,6 +39,12 @@ impl Digest {
         }
         Ok(Digest { method, bytes })
     }
+
+    /// 64 hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
+        let digits = self.bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
+    }
 }
 
 impl PartialEq for Digest {
@@ -71,6 +77,8 @@ mod tests {
         let hex = "00ff".repeat(16);
         assert_eq!(Digest::parse(Method::Sha256, &hex).unwrap().bytes[..2], [0, 255]);
         assert_eq!(Digest::parse(Method::Sha256, &hex.to_uppercase()).unwrap().bytes[1], 255);
+        let ascending = (0..32).map(|n| format!("{:02x}", n * 8 + 1)).collect::<String>();
+        assert_eq!(Digest::parse(Method::Sha256, &ascending).unwrap().hex(), ascending);
         for bad in ["", "00", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"é".repeat(32)] {
             let error = Digest::parse(Method::Sha256, bad).unwrap_err();
             assert!(bad.is_empty() || !error.to_string().contains(bad));

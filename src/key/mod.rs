@@ -9,6 +9,7 @@
 //! old one for as long as a listed digest names it, and let keys move over as they are rotated.
 
 mod digest;
+mod generate;
 mod numbered;
 mod pepper;
 mod recent;
@@ -17,6 +18,7 @@ mod secret;
 mod tag;
 
 pub(crate) use digest::{Digest, Method};
+pub use generate::KeyFormat;
 pub use pepper::Pepper;
 pub(crate) use pepper::Peppers;
 pub(crate) use registry::{Found, Holder, KeyState, Record, Registry};

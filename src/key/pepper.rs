@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::SecretKey;
 use super::digest::{Digest, Method};
 use crate::error::KeyError;
 
@@ -70,6 +71,27 @@ impl Pepper {
         })?;
         Pepper::new(name, secret.into_encoded_bytes())
     }
+
+    /// What digests under this pepper begin with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The HMAC-SHA-256 of `key` as `NAME:` and 64 hexadecimal digits, as [`Key::hmac`](crate::Key::hmac) takes it.
+    pub fn hmac(&self, key: &SecretKey) -> String {
+        let digest = Digest { method: Method::Hmac(0), bytes: self.mac(key.bytes()) };
+        format!("{}:{}", self.name, digest.hex())
+    }
+
+    fn mac(&self, key: &[u8]) -> [u8; 32] {
+        match Hmac::<Sha256>::new_from_slice(&self.secret) {
+            Ok(mut mac) => {
+                mac.update(key);
+                mac.finalize().into_bytes().into()
+            }
+            Err(_) => unreachable!("HMAC takes a key of any length"),
+        }
+    }
 }
 
 impl fmt::Debug for Pepper {
@@ -106,19 +128,26 @@ impl Peppers {
         self.0.iter().position(|pepper| pepper.name == name).map(|n| Method::Hmac(n as u8))
     }
 
+    /// The name of the pepper that a method uses.
+    #[cfg(feature = "import")]
+    pub(crate) fn name(&self, method: Method) -> Option<&str> {
+        match method {
+            Method::Sha256 => None,
+            Method::Hmac(n) => self.0.get(usize::from(n)).map(Pepper::name),
+        }
+    }
+
+    /// The digests of `key` under every pepper.
+    #[cfg(feature = "import")]
+    pub(crate) fn all(&self, key: &[u8]) -> impl Iterator<Item = Digest> {
+        // At most 255.
+        (0..self.0.len()).map(move |n| self.digest(Method::Hmac(n as u8), key))
+    }
+
     pub(crate) fn digest(&self, method: Method, key: &[u8]) -> Digest {
         let bytes = match method {
             Method::Sha256 => Sha256::digest(key).into(),
-            Method::Hmac(n) => {
-                let secret = &self.0[usize::from(n)].secret;
-                match Hmac::<Sha256>::new_from_slice(secret) {
-                    Ok(mut mac) => {
-                        mac.update(key);
-                        mac.finalize().into_bytes().into()
-                    }
-                    Err(_) => unreachable!("HMAC takes a key of any length"),
-                }
-            }
+            Method::Hmac(n) => self.0[usize::from(n)].mac(key),
         };
         Digest { method, bytes }
     }
@@ -140,6 +169,8 @@ mod tests {
         let method = peppers.named("p").unwrap();
         let mac = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7";
         assert_eq!(peppers.digest(method, b"Hi There"), Digest::parse(method, mac).unwrap());
+        let [pepper] = &peppers.0[..] else { panic!("one was added") };
+        assert_eq!(pepper.hmac(&SecretKey::new("Hi There").unwrap()), format!("p:{mac}"));
         assert_eq!(peppers.preferred(), method);
         assert!(peppers.add(Pepper::new("p", vec![1; 16]).unwrap()).is_err());
     }

@@ -5,6 +5,8 @@ use core::fmt;
 use zeroize::Zeroizing;
 
 use super::MAX_KEY;
+use super::digest::Method;
+use super::pepper::Peppers;
 use crate::error::KeyError;
 
 /// The bytes of an API key: wiped when dropped, never printed.
@@ -29,6 +31,17 @@ impl SecretKey {
             1..=MAX_KEY => Ok(SecretKey(key)),
             length => Err(KeyError::Length(length)),
         }
+    }
+
+    /// The key's SHA-256 as 64 hexadecimal digits, as [`Key::sha256`](crate::Key::sha256) takes it.
+    ///
+    /// ```
+    /// # let made_up = tollgate::SecretKey::new("abc")?;
+    /// assert!(made_up.sha256().starts_with("ba7816bf"));
+    /// # Ok::<(), tollgate::KeyError>(())
+    /// ```
+    pub fn sha256(&self) -> String {
+        Peppers::default().digest(Method::Sha256, &self.0).hex()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

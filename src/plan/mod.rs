@@ -1,17 +1,24 @@
 //! Usage plans: their definition, its validation, and the compiled form that decisions use.
 
 mod compile;
+#[cfg(feature = "import")]
+mod csv_records;
 mod directory;
 mod event;
 #[cfg(feature = "plan-file")]
 mod file;
+#[cfg(feature = "import")]
+mod import_csv;
 mod names;
 mod route;
 mod spec;
+pub mod view;
 
 pub(crate) use compile::{CompiledPlan, Kind, Limit, LimitSet, LineUse, Quick, QuickQuota};
 pub(crate) use directory::{Directory, QUOTAS, Shape, TooMany};
 pub(crate) use event::{Event, Ledger};
+#[cfg(feature = "import")]
+pub use import_csv::{CsvImport, CsvKeys, CsvWarning, ImportedKey};
 pub(crate) use names::{check_name, shown};
 pub(crate) use spec::Secret;
 pub use spec::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};

@@ -143,11 +143,10 @@ impl Quota {
 /// A cap on requests in flight; read, but not supported yet.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "plan-file", derive(serde::Deserialize), serde(deny_unknown_fields))]
-#[expect(dead_code, reason = "read so that its form is checked; refused when it is put in place")]
 pub(super) struct Concurrency {
-    limit: u64,
+    pub(super) limit: u64,
     #[cfg_attr(feature = "plan-file", serde(default))]
-    lease: Option<String>,
+    pub(super) lease: Option<String>,
 }
 
 /// A set of limits: those of a route or of a pool.
