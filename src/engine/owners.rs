@@ -1,7 +1,7 @@
 //! Numbers for whoever owns state: keyed hashes, so that nobody can aim for another's cell.
 
 use ahash::RandomState;
-use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128;
 
@@ -14,8 +14,8 @@ pub(super) enum OwnerKind {
     Key,
 }
 
-/// In a process's own memory the fastest keyed hash (rapidhash, every one of its secrets drawn at random); in memory that
-/// other builds may open SipHash-1-3.
+/// In a process's own memory a fast keyed hash, every one of its secrets drawn at random; in memory that other builds may
+/// open SipHash-1-3.
 pub(super) struct Owners {
     hash: Hash,
     line_key: u64,
@@ -24,8 +24,71 @@ pub(super) struct Owners {
 
 enum Hash {
     /// By [`OwnerKind`].
-    Own([RapidSecrets; 4]),
+    Own(Box<[Own; 4]>),
     Specified([SipHasher13; 4]),
+}
+
+/// Names of 8 to 32 bytes are hashed by NH with words of 64 bits (Black, Halevi, Krawczyk, Krovetz and Rogaway, "UMAC:
+/// Fast and Secure Message Authentication", CRYPTO 1999): the sum of products of word and key pairs, under which two
+/// names of a length collide with a probability of 2^-64. The length is added under a key of its own. Other
+/// names are hashed by rapidhash.
+struct Own {
+    keys: [u64; 6],
+    length: u64,
+    other: RapidSecrets,
+}
+
+impl Own {
+    fn random(random: impl Fn() -> u64) -> Own {
+        let mut other = RapidSecrets::seed(random());
+        other.seed = random();
+        other.secrets = core::array::from_fn(|_| random());
+        Own { keys: core::array::from_fn(|_| random()), length: random() | 1, other }
+    }
+
+    #[inline(always)]
+    fn hash(&self, name: &[u8]) -> u64 {
+        let (Some(first), Some(last)) = (name.first_chunk::<16>(), name.last_chunk::<16>()) else {
+            return self.hash_short(name);
+        };
+        if name.len() > 32 {
+            return self.hash_other(name);
+        }
+        // Of 16 bytes both are the same.
+        let sum = self.product(0, first).wrapping_add(self.product(2, last));
+        self.finish(sum, name.len())
+    }
+
+    /// The product of two words under keys number `n` and `n + 1`.
+    #[inline(always)]
+    fn product(&self, n: usize, bytes: &[u8; 16]) -> u128 {
+        let words = u128::from_le_bytes(*bytes);
+        let one = (words as u64).wrapping_add(self.keys[n]);
+        let other = ((words >> 64) as u64).wrapping_add(self.keys[n + 1]);
+        u128::from(one) * u128::from(other)
+    }
+
+    #[inline(always)]
+    fn finish(&self, sum: u128, length: usize) -> u64 {
+        (sum as u64 ^ (sum >> 64) as u64).wrapping_add((length as u64).wrapping_mul(self.length))
+    }
+
+    #[inline(never)]
+    fn hash_short(&self, name: &[u8]) -> u64 {
+        match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                let words =
+                    u128::from(u64::from_le_bytes(*first)) << 64 | u128::from(u64::from_le_bytes(*last));
+                self.finish(self.product(4, &words.to_le_bytes()), name.len())
+            }
+            _ => self.hash_other(name),
+        }
+    }
+
+    #[inline(never)]
+    fn hash_other(&self, name: &[u8]) -> u64 {
+        rapidhash_v3_seeded(name, &self.other)
+    }
 }
 
 impl Owners {
@@ -33,12 +96,7 @@ impl Owners {
     pub(super) fn random() -> Owners {
         let random = || RandomState::new().hash_one(0);
         Owners {
-            hash: Hash::Own(core::array::from_fn(|_| {
-                let mut secrets = RapidSecrets::seed(random());
-                secrets.seed = random();
-                secrets.secrets = core::array::from_fn(|_| random());
-                secrets
-            })),
+            hash: Hash::Own(Box::new(core::array::from_fn(|_| Own::random(random)))),
             line_key: random(),
             identities: sip128::SipHasher13::new_with_keys(random(), random()),
         }
@@ -59,8 +117,7 @@ impl Owners {
     #[inline(always)]
     pub(super) fn owner(&self, kind: OwnerKind, name: &[u8]) -> u64 {
         match &self.hash {
-            Hash::Own(secrets) if name.len() <= SHORT => own(&secrets[kind as usize], name),
-            Hash::Own(secrets) => own_long(&secrets[kind as usize], name),
+            Hash::Own(hashers) => hashers[kind as usize].hash(name),
             Hash::Specified(hashers) => specified(&hashers[kind as usize], name),
         }
     }
@@ -82,20 +139,6 @@ impl Owners {
         }
         self.identities.hash(&bytes).as_u128() >> 1
     }
-}
-
-/// Names up to this length are hashed in line.
-const SHORT: usize = 64;
-
-/// With rapidhash's last step, which is the one that tells names of one to three bytes apart by their length.
-#[inline(always)]
-fn own(secrets: &RapidSecrets, name: &[u8]) -> u64 {
-    rapidhash_v3_inline::<true, true, true>(name, secrets)
-}
-
-#[inline(never)]
-fn own_long(secrets: &RapidSecrets, name: &[u8]) -> u64 {
-    own(secrets, name)
 }
 
 #[inline(never)]

@@ -133,8 +133,12 @@ impl Table {
         let base = (((hash >> 31) * u64::from(self.base)) >> 32) as u32;
         let mask = (geometry >> 32) as u32 & (u32::MAX >> 2);
         let home = base + self.base * (hash as u32 & mask);
+        let split = geometry as u32;
+        if split == 0 {
+            return home;
+        }
         let next = base + self.base * (hash as u32 & (2 * mask + 1));
-        if home < geometry as u32 { next } else { home }
+        if home < split { next } else { home }
     }
 
     pub(super) fn homes(&self, hash: u64, geometry: Geometry) -> Homes {
