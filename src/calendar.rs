@@ -150,7 +150,7 @@ impl Windows {
     }
 
     /// The number of the window that holds `t`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn number_at(&self, t: u64) -> u64 {
         match self.period {
             Period::Forever => 0,
@@ -158,9 +158,15 @@ impl Windows {
             _ => {
                 let found = self.found.load(Ordering::Relaxed);
                 let (start, length) = (found >> 24, (found & 0xff_ffff) * SECOND);
-                if t.wrapping_sub(start * SECOND) < length { start } else { self.number(self.at(t).start) }
+                if t.wrapping_sub(start * SECOND) < length { start } else { self.number_of_another(t) }
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn number_of_another(&self, t: u64) -> u64 {
+        self.number(self.at(t).start)
     }
 
     /// The start of a window by its number, or an instant near it for a number that no window has.

@@ -105,3 +105,16 @@ fn registering_more_than_there_is_room_for_fails_and_changes_nothing() {
     assert_eq!(verdict(&engine, &Request::new("key 3"), T0), Verdict::Ok);
     assert_eq!(verdict(&engine, &Request::new("key 2"), T0), Verdict::Ok);
 }
+
+#[test]
+fn memory_that_is_taken_at_once_holds_what_it_was_planned_for() {
+    let plan = Plan::new().throttle(Throttle::new("1/d", 2));
+    let capacity = Capacity::new().cells(100_000).lines(10);
+    let build = || Engine::builder().changes(Changes::new().plan("free", plan.clone())).capacity(capacity);
+    for engine in [build().touched().build().unwrap(), build().build().unwrap()] {
+        assert_eq!(spray(&engine, "free", T0, 100_000), 100_000);
+        assert_eq!(engine.cells(), 100_000);
+        assert_eq!(spray(&engine, "free", T0, 100_000), 100_000, "the second of two");
+        assert_eq!(spray(&engine, "free", T0, 1_000), 0);
+    }
+}

@@ -106,7 +106,7 @@ fn anonymous(keys: usize) -> Contender {
     let throttle = Throttle::new("1000000000/s", 1_000_000_000);
     let changes = Changes::new().plan("free", Plan::new().throttle(throttle));
     let capacity = Capacity::new().cells(keys as u64 * 5 / 4).lines(16);
-    let engine = Engine::builder().changes(changes).capacity(capacity).build().unwrap();
+    let engine = Engine::builder().changes(changes).capacity(capacity).touched().build().unwrap();
     let plan = engine.plan_id("free").unwrap();
     let mut now = T0;
     let run = move |order: &[u32]| {

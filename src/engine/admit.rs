@@ -102,7 +102,7 @@ impl Engine {
         } else {
             let quick = plan.pool.quick.as_ref()?;
             let pool = self.debited(quick, plan.pool_owner, Some(&quick.hint), request, now)?;
-            self.store.commit(&mut [own, pool])
+            self.store.commit_two(own, pool)
         })
     }
 

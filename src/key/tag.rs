@@ -3,8 +3,8 @@
 //!
 //! Where the processor has AES instructions it is a message authentication code in the form of Pelican (Daemen and
 //! Rijmen, "The Pelican MAC Function", 2005): each block is added to a state that goes through four rounds of AES; at
-//! the end come the length and all of AES. Even and odd blocks have states, and round keys, of their own. Four rounds let no difference pass with a probability above 2^-113 (Keliher
-//! and Sui, 2007). All round keys are secret and drawn one by one, as in Minematsu and Tsunoo's proof for such
+//! the end come the length and four rounds more. Even and odd blocks have states, and round keys, of their own. Four
+//! rounds let no difference pass with a probability above 2^-113 (Keliher and Sui, 2007). All round keys are secret and drawn one by one, as in Minematsu and Tsunoo's proof for such
 //! constructions (FSE 2006). Elsewhere it is SipHash-1-3 with 128 bits.
 
 #[cfg(target_arch = "x86_64")]

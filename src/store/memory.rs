@@ -37,6 +37,24 @@ impl Memory {
         Heap::memory(words)
     }
 
+    /// The same, touched, in huge pages where the system has them.
+    #[cfg(not(loom))]
+    pub(crate) fn touched_heap(words: usize) -> Option<Memory> {
+        let mut map = memmap2::MmapMut::map_anon(words.checked_mul(16)?).ok()?;
+        #[cfg(target_os = "linux")]
+        {
+            // Without huge pages small ones do.
+            let _ = map.advise(memmap2::Advice::HugePage);
+            if map.advise(memmap2::Advice::PopulateWrite).is_err() {
+                touch(&mut map);
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        touch(&mut map);
+        let base = NonNull::new(map.as_mut_ptr())?;
+        Some(Memory { base: base.cast(), words, _keeper: Box::new(map) })
+    }
+
     /// A file, mapped for all processes that map it; made and made larger as needed. Its new bytes are zeros.
     pub(crate) fn file(path: &Path, bytes: u64) -> Result<Memory, RegionError> {
         let io = |error: std::io::Error| RegionError::Io {
@@ -98,6 +116,16 @@ impl Memory {
         assert!((at as usize) < self.words);
         // SAFETY: within the `words` valid words, by the line above; the lifetime is that of `keeper`.
         unsafe { self.base.add(at as usize).as_ref() }
+    }
+}
+
+/// Writes to every page.
+#[cfg(not(loom))]
+fn touch(bytes: &mut [u8]) {
+    for byte in bytes.iter_mut().step_by(4096) {
+        // A write that is not left out because it changes nothing.
+        // SAFETY: a byte of the slice.
+        unsafe { core::ptr::write_volatile(byte, 0) };
     }
 }
 

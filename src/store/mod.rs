@@ -175,6 +175,13 @@ impl Store {
         Some(Store::of(Memory::heap(usize::try_from(layout.words).ok()?)?, layout, size))
     }
 
+    /// The same of full size, all of its memory touched.
+    #[cfg(not(loom))]
+    pub(crate) fn touched_heap(size: Size) -> Option<Store> {
+        let layout = size.layout(false)?;
+        Some(Store::of(Memory::touched_heap(usize::try_from(layout.words).ok()?)?, layout, size))
+    }
+
     /// A store in memory that several processes map, formatted for `size` or joined; and the region's hash seed, which
     /// is `seed` if this is the first to attach.
     ///
@@ -310,6 +317,12 @@ impl Store {
     #[inline]
     pub(crate) fn commit(&self, entries: &mut [Entry]) -> bool {
         self.records.commit(&self.memory, entries)
+    }
+
+    /// Changes two different words or, if one of them is not what it was, none.
+    #[inline]
+    pub(crate) fn commit_two(&self, one: Entry, other: Entry) -> bool {
+        self.records.commit_two(&self.memory, one, other)
     }
 
     /// Changes one word, if it is what it was, without waiting for whoever is at it.

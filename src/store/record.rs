@@ -242,6 +242,15 @@ impl Records {
         }
     }
 
+    /// The same for two words.
+    #[inline]
+    pub(super) fn commit_two(self, memory: &Memory, one: Entry, other: Entry) -> bool {
+        debug_assert!(one.at != other.at);
+        let ascending = one.at < other.at;
+        let (first, second) = if ascending { (one, other) } else { (other, one) };
+        self.commit_all(memory, &[first, second])
+    }
+
     #[inline]
     fn commit_one(self, memory: &Memory, entry: &Entry) -> bool {
         loop {
@@ -258,8 +267,9 @@ impl Records {
         }
     }
 
+    /// `entries` ascend.
     fn commit_all(self, memory: &Memory, entries: &[Entry]) -> bool {
-        debug_assert!(entries.len() <= ENTRIES);
+        debug_assert!(entries.len() <= ENTRIES && entries.is_sorted_by_key(|entry| entry.at));
         let Some((record, control)) = self.acquire(memory, super::process::this()) else {
             return false;
         };
