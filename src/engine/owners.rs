@@ -24,7 +24,7 @@ pub(super) struct Owners {
 
 enum Hash {
     /// By [`OwnerKind`].
-    Own(Box<[Own; 4]>),
+    Own([Own; 4]),
     Specified([SipHasher13; 4]),
 }
 
@@ -96,7 +96,7 @@ impl Owners {
     pub(super) fn random() -> Owners {
         let random = || RandomState::new().hash_one(0);
         Owners {
-            hash: Hash::Own(Box::new(core::array::from_fn(|_| Own::random(random)))),
+            hash: Hash::Own(core::array::from_fn(|_| Own::random(random))),
             line_key: random(),
             identities: sip128::SipHasher13::new_with_keys(random(), random()),
         }

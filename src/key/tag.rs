@@ -17,8 +17,6 @@ use siphasher::sip128::SipHasher13;
 pub(super) struct Tag(pub u128);
 
 /// See the module's comment.
-// There is one per engine, and a pointer to the round keys would cost every check a load.
-#[expect(clippy::large_enum_variant)]
 pub(super) enum Tagger {
     #[cfg(target_arch = "x86_64")]
     Aes(aes::Mac),
