@@ -118,3 +118,14 @@ fn memory_that_is_taken_at_once_holds_what_it_was_planned_for() {
         assert_eq!(spray(&engine, "free", T0, 1_000), 0);
     }
 }
+
+#[test]
+fn a_table_takes_all_that_it_was_planned_for() {
+    let plan = Plan::new().throttle(Throttle::new("1/d", 1));
+    for touched in [false, true] {
+        let capacity = Capacity::new().cells(3_000_000).lines(10);
+        let builder = Engine::builder().changes(Changes::new().plan("free", plan.clone())).capacity(capacity);
+        let engine = if touched { builder.touched() } else { builder }.build().unwrap();
+        assert_eq!(spray(&engine, "free", T0, 3_000_000), 3_000_000);
+    }
+}

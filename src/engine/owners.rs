@@ -173,4 +173,43 @@ mod tests {
             assert_eq!(seen.len(), count);
         }
     }
+
+    /// Names as hosts have them: numbered, in decimal, in letters, in the bits of an address.
+    #[test]
+    fn names_of_a_pattern_spread_like_random_ones() {
+        const BUCKETS: usize = 4096;
+        const NAMES: u32 = 1 << 16;
+        let in_letters = |n: u32| {
+            let mut key = *b"key-of-a-client-________-32bytes";
+            for (place, byte) in key[16..24].iter_mut().enumerate() {
+                *byte = b'a' + (n >> (4 * place) & 15) as u8;
+            }
+            key.to_vec()
+        };
+        let patterns: [(&str, &dyn Fn(u32) -> Vec<u8>); 6] = [
+            ("letters", &in_letters),
+            ("decimal", &|n| format!("client-{n:09}").into_bytes()),
+            ("long", &|n| format!("a-client-with-a-name-{n:x}-and-more-behind-it").into_bytes()),
+            ("address", &|n| n.to_be_bytes().to_vec()),
+            ("wide address", &|n| [&[0x20, 1, 0xd, 0xb8][..], &[0; 8], &n.to_be_bytes()].concat()),
+            ("prefix", &|n| [&[0x20, 1, 0xd, 0xb8][..], &n.to_be_bytes(), &[0; 8]].concat()),
+        ];
+        for _ in 0..20 {
+            let owners = Owners::random();
+            for (name, pattern) in patterns {
+                for shift in [0, 20, 31, 51] {
+                    let mut counts = vec![0u32; BUCKETS];
+                    for n in 0..NAMES {
+                        let hash = owners.hash(owners.owner(OwnerKind::Anonymous, &pattern(n)), 1);
+                        counts[(hash >> shift) as usize % BUCKETS] += 1;
+                    }
+                    let expected = f64::from(NAMES) / BUCKETS as f64;
+                    let chi2: f64 =
+                        counts.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
+                    // 4095 degrees of freedom: within 8 standard deviations of 90.
+                    assert!(chi2 < 4095.0 + 8.0 * 90.5, "{name} {shift}: {chi2}");
+                }
+            }
+        }
+    }
 }

@@ -1,16 +1,20 @@
 //! The bits of the words that the table and the lines are made of. Bit 127 is never set: it is the mark's.
 //!
-//! | word | 124..127 | 77..124 | 76 | 64..76 | 0..64 |
+//! | word | 123..127 | 77..123 | 76 | 64..76 | 0..64 |
 //! | --- | --- | --- | --- | --- | --- |
 //! | cell of its own | displacement | tag | 0 | segment | level |
 //! | cell with a line | displacement | tag | 1 | bit 64: pinned | line |
 //!
 //! An empty cell is 0. The *displacement* is 1 more than the number of groups between a cell and its home, so that a cell in
-//! use is never 0; the *tag* are 47 bits of the hash. Segments and lines are never 0.
+//! use is never 0; the *tag* are 46 bits of the hash. Segments and lines are never 0.
 
 use super::memory::At;
 
-pub(super) const TAG: u64 = (1 << 47) - 1;
+const TAG_BITS: u32 = 46;
+pub(super) const TAG: u64 = (1 << TAG_BITS) - 1;
+
+/// Groups in which a cell can stand: displacements end before it.
+pub(super) const DISPLACEMENTS: u32 = 15;
 const LINE: u128 = 1 << 76;
 const PINNED: u128 = 1 << 64;
 
@@ -57,7 +61,7 @@ impl Cell {
             return None;
         }
         let (displacement, tag) =
-            (((word >> 124) as u32 & 7).saturating_sub(1), (word >> OWNER) as u64 & TAG);
+            (((word >> (OWNER + TAG_BITS)) as u32 & 15).saturating_sub(1), (word >> OWNER) as u64 & TAG);
         Some(Cell { displacement, tag, content: Cell::content(word) })
     }
 
@@ -86,7 +90,7 @@ impl Cell {
     /// Bits 77 to 127 of a cell of `tag`, `displacement` groups from its home, that is not marked.
     #[inline(always)]
     pub(super) fn sought(tag: u64, displacement: u32) -> u64 {
-        u64::from(displacement + 1) << 47 | tag
+        u64::from(displacement + 1) << TAG_BITS | tag
     }
 
     /// How far the high half of a word is shifted to the right to be compared with what is [`sought`](Cell::sought).
@@ -176,10 +180,10 @@ mod tests {
             Content::Line { line: u32::MAX, pinned: true },
             Content::Line { line: 1, pinned: false },
         ] {
-            let cell = Cell { displacement: 6, tag: TAG, content };
+            let cell = Cell { displacement: 14, tag: TAG, content };
             assert_eq!(Cell::of(cell.word()), Some(cell));
             assert!(
-                Cell::is(cell.word(), Cell::sought(TAG, 6)) && !Cell::is(cell.word(), Cell::sought(TAG, 5))
+                Cell::is(cell.word(), Cell::sought(TAG, 14)) && !Cell::is(cell.word(), Cell::sought(TAG, 13))
             );
             assert_eq!(cell.word() >> 127, 0);
         }
