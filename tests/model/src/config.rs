@@ -1,5 +1,7 @@
 //! The plan file in its JSON form.
 
+use crate::concurrency::Cap;
+use crate::quota::Quota;
 use crate::route::Pattern;
 use crate::text::{self, Fraction, Nanos};
 use crate::window::Period;
@@ -34,14 +36,9 @@ pub enum KindSpec {
         delay: Option<u64>,
     },
     /// A window.
-    Quota {
-        /// What a window holds.
-        limit: u64,
-        /// When windows begin.
-        period: Period,
-        /// What the window of the first debit holds less.
-        initial_debit: u64,
-    },
+    Quota(Quota),
+    /// A cap on requests in flight.
+    Concurrency(Cap),
 }
 
 /// A usage plan.
@@ -194,13 +191,10 @@ fn strings(value: &Value, what: &str) -> Result<Vec<String>, String> {
     array(value, what)?.iter().map(|v| string(v, what).map(str::to_owned)).collect()
 }
 
-/// The limits of a plan, a route or a pool: throttles as listed, then quotas as listed.
+/// The limits of a plan, a route or a pool: "throttles, quotas as in the file, concurrency".
 fn limits(value: &Value) -> Result<Vec<LimitSpec>, String> {
     let fields = object(value, "a set of limits")?;
     only(fields, &["throttle", "quotas", "concurrency"])?;
-    if fields.contains_key("concurrency") {
-        return Err("concurrency is not supported yet".to_owned());
-    }
     let mut all = Vec::new();
     match fields.get("throttle") {
         None => {}
@@ -215,6 +209,9 @@ fn limits(value: &Value) -> Result<Vec<LimitSpec>, String> {
         for value in array(value, "quotas")? {
             all.push(quota(value)?);
         }
+    }
+    if let Some(value) = fields.get("concurrency") {
+        all.push(concurrency(value)?);
     }
     let mut names = BTreeSet::new();
     for limit in &all {
@@ -275,7 +272,25 @@ fn quota(value: &Value) -> Result<LimitSpec, String> {
     Ok(LimitSpec {
         name: name.to_owned(),
         unit: unit(fields)?,
-        kind: KindSpec::Quota { limit, period, initial_debit },
+        kind: KindSpec::Quota(Quota { limit, initial_debit, period }),
+    })
+}
+
+/// "default 60 s"
+const LEASE: u64 = 60_000_000_000;
+
+fn concurrency(value: &Value) -> Result<LimitSpec, String> {
+    let fields = object(value, "concurrency")?;
+    only(fields, &["limit", "lease", "unit"])?;
+    let limit = text::integer(fields.get("limit").ok_or("no limit")?)?;
+    let lease = fields.get("lease").map_or(Ok(LEASE), text::duration)?;
+    if lease == 0 {
+        return Err("a lease of no length".to_owned());
+    }
+    Ok(LimitSpec {
+        name: "concurrency".to_owned(),
+        unit: unit(fields)?,
+        kind: KindSpec::Concurrency(Cap { limit, lease }),
     })
 }
 
@@ -372,7 +387,7 @@ mod tests {
         let names: Vec<_> = plan.limits.iter().map(|l| l.name.as_str()).collect();
         assert_eq!(names, ["throttle", "b", "15m"]);
         assert!(plan.covers(Some("pets/prod")) && !plan.covers(None) && !plan.covers(Some("x/y")));
-        assert!(matches!(plan.pool[0].kind, KindSpec::Quota { period: Period::Week(_, 6), .. }));
+        assert!(matches!(plan.pool[0].kind, KindSpec::Quota(Quota { period: Period::Week(_, 6), .. })));
     }
 
     #[test]
@@ -387,7 +402,10 @@ mod tests {
             json!({"quotas": [{"limit": 1, "per": "day", "zone": "Moon/Base"}]}),
             json!({"quotas": [{"limit": 1, "per": "day", "initial_debit": 2}]}),
             json!({"quotas": [{"limit": 1, "per": "0s"}]}),
-            json!({"concurrency": {"limit": 1}}),
+            json!({"concurrency": {"lease": "1s"}}),
+            json!({"concurrency": {"limit": 1, "lease": "0s"}}),
+            json!({"concurrency": [{"limit": 1}]}),
+            json!({"concurrency": {"limit": 1}, "quotas": [{"limit": 1, "per": "day", "name": "concurrency"}]}),
             json!({"routes": {"GET": {}}}),
         ] {
             assert!(plan(&bad).is_err(), "{bad}");

@@ -3,13 +3,20 @@
 //! with the model at hand, so that instants can fall on boundaries that its answers name.
 
 mod assemble;
+mod edits;
+mod metering;
 mod pools;
+mod scope;
 
+pub use scope::Scope;
+
+use metering::Metering;
 use pools::*;
 
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::strategy::Union;
 use serde_json::{Map, Value, json};
 
 /// A plan file, options, and a trace.
@@ -73,10 +80,11 @@ struct Step {
 #[derive(Clone, Debug)]
 enum What {
     Check {
-        peek: bool,
+        op: &'static str,
         times: usize,
         request: RequestSeed,
     },
+    Metering(Metering),
     KeyOp(&'static str, usize),
     Apply(Vec<Edit>),
     /// A line that is an error.
@@ -89,7 +97,17 @@ struct RequestSeed {
     stage: Option<&'static str>,
     route: Option<&'static str>,
     cost: Option<CostSeed>,
-    id: Option<u8>,
+    id: Option<IdSeed>,
+    /// Of a reservation.
+    ttl: &'static str,
+}
+
+#[derive(Clone, Debug)]
+enum IdSeed {
+    /// That no line has used.
+    New,
+    /// That an earlier request had, counted from the latest.
+    Again(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +154,9 @@ enum LimitEdit {
     RestoreThrottle,
     DropQuota(usize),
     RestoreQuotas,
+    Concurrency(&'static str, Value),
+    DropConcurrency,
+    RestoreConcurrency,
     Clear,
 }
 
@@ -149,12 +170,22 @@ struct KeySeed {
     hashed: bool,
 }
 
-/// Random scenarios.
+/// Random scenarios of decisions.
 pub fn scenario() -> impl Strategy<Value = Scenario> {
-    seed().prop_map(|seed| assemble::assemble(&seed))
+    scenario_of(Scope::DECISIONS)
 }
 
-fn seed() -> impl Strategy<Value = Seed> {
+/// Random scenarios of the parts that are in scope.
+pub fn scenario_of(scope: Scope) -> impl Strategy<Value = Scenario> {
+    seed(scope).prop_map(move |seed| assemble::assemble(&seed, scope))
+}
+
+/// One of some strategies by weight; those of no weight are left out.
+fn one_of<T: std::fmt::Debug + 'static>(options: Vec<(u32, BoxedStrategy<T>)>) -> BoxedStrategy<T> {
+    Union::new_weighted(options.into_iter().filter(|(weight, _)| *weight > 0).collect()).boxed()
+}
+
+fn seed(scope: Scope) -> impl Strategy<Value = Seed> {
     let flag = (
         option::weighted(0.3, prop::bool::weighted(0.8)),
         option::weighted(0.15, offset_seconds()),
@@ -162,13 +193,13 @@ fn seed() -> impl Strategy<Value = Seed> {
     );
     let owner = prop_oneof![8 => 0..SUBJECTS.len(), 1 => Just(SUBJECTS.len())];
     (
-        prop::collection::vec(plan(), PLANS.len()),
+        prop::collection::vec(plan(scope), PLANS.len()),
         prop::collection::vec(plan_names(), SUBJECTS.len()),
         prop::collection::vec(owner, KEYS),
         prop::collection::vec(flag, KEYS),
         option::weighted(0.7, 0..PLANS.len()),
         start(),
-        prop::collection::vec(step(), 1..80),
+        prop::collection::vec(step(scope), 1..80),
     )
         .prop_map(|(plans, subjects, owners, flags, default_plan, start, steps)| Seed {
             plans,
@@ -285,14 +316,30 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
+fn lease() -> impl Strategy<Value = &'static str> {
+    select(&LEASES[..])
+}
+
+fn slots() -> impl Strategy<Value = u64> {
+    select(&SLOTS[..])
+}
+
 /// The limits of a plan, a route or a pool.
-fn limits() -> impl Strategy<Value = Value> {
+fn limits(scope: Scope) -> impl Strategy<Value = Value> {
     let names = subsequence(vec![Some("daily"), Some("q"), None], 0..=2).prop_shuffle();
     let quotas =
         names.prop_flat_map(|names| names.into_iter().map(|name| quota(name).boxed()).collect::<Vec<_>>());
     let quotas = quotas.prop_map(Value::from);
-    (option::weighted(0.75, throttles()), option::weighted(0.6, quotas))
-        .prop_map(|(throttle, quotas)| table(vec![("throttle", throttle), ("quotas", quotas)]))
+    let concurrency = (slots(), option::weighted(0.8, lease())).prop_map(|(limit, lease)| {
+        table(vec![("limit", Some(json!(limit))), ("lease", lease.map(Value::from))])
+    });
+    let concurrency =
+        if scope.concurrency { option::weighted(0.4, concurrency).boxed() } else { Just(None).boxed() };
+    (option::weighted(0.75, throttles()), option::weighted(0.6, quotas), concurrency).prop_map(
+        |(throttle, quotas, concurrency)| {
+            table(vec![("throttle", throttle), ("quotas", quotas), ("concurrency", concurrency)])
+        },
+    )
 }
 
 fn stages() -> impl Strategy<Value = Value> {
@@ -300,19 +347,19 @@ fn stages() -> impl Strategy<Value = Value> {
     set.prop_map(|stages| json!(stages))
 }
 
-fn plan() -> impl Strategy<Value = Value> {
+fn plan(scope: Scope) -> impl Strategy<Value = Value> {
     let routes = prop_oneof![
         2 => Just(vec![]),
         1 => subsequence(PATTERNS.to_vec(), 1..=4),
     ]
-    .prop_flat_map(|patterns| {
-        patterns.into_iter().map(|p| limits().prop_map(move |l| (p, l)).boxed()).collect::<Vec<_>>()
+    .prop_flat_map(move |patterns| {
+        patterns.into_iter().map(|p| limits(scope).prop_map(move |l| (p, l)).boxed()).collect::<Vec<_>>()
     });
     (
         option::weighted(0.35, stages()),
-        limits(),
+        limits(scope),
         routes,
-        option::weighted(0.35, limits()),
+        option::weighted(0.35, limits(scope)),
         option::weighted(0.2, any::<bool>()),
     )
         .prop_map(|(stages, mut plan, routes, pool, observe)| {
@@ -360,7 +407,15 @@ fn number() -> impl Strategy<Value = Number> {
     ]
 }
 
-fn request() -> impl Strategy<Value = RequestSeed> {
+fn cost() -> impl Strategy<Value = CostSeed> {
+    prop_oneof![
+        3 => number().prop_map(CostSeed::Every),
+        1 => (option::of(number()), option::of(number()), any::<bool>())
+            .prop_map(|(requests, tokens, other)| CostSeed::Named(requests, tokens, other)),
+    ]
+}
+
+fn request(scope: Scope) -> impl Strategy<Value = RequestSeed> {
     let key = prop_oneof![
         40 => prop_oneof![6 => 0..1_usize, 3 => 1..3_usize, 1 => 0..KEYS]
             .prop_map(|key| Some(format!("k{key}"))),
@@ -369,19 +424,19 @@ fn request() -> impl Strategy<Value = RequestSeed> {
         1 => Just(None),
         1 => (4096..=4097_usize).prop_map(|length| Some("x".repeat(length))),
     ];
-    let cost = prop_oneof![
-        3 => number().prop_map(CostSeed::Every),
-        1 => (option::of(number()), option::of(number()), any::<bool>())
-            .prop_map(|(requests, tokens, other)| CostSeed::Named(requests, tokens, other)),
-    ];
+    let again = if scope.ids() { 1 } else { 0 };
+    let id =
+        one_of(vec![(30, Just(IdSeed::New).boxed()), (again, (0..6_usize).prop_map(IdSeed::Again).boxed())]);
+    let (ids, costs) = if scope.ids() { (0.6, 0.6) } else { (0.05, 0.4) };
     (
         key,
         option::weighted(0.9, prop_oneof![5 => Just(STAGES[0]), 1 => select(&STAGES[..])]),
         option::weighted(0.6, select(&ROUTES[..])),
-        option::weighted(0.4, cost),
-        option::weighted(0.05, any::<u8>()),
+        option::weighted(costs, cost()),
+        option::weighted(ids, id),
+        select(&TTLS[..]),
     )
-        .prop_map(|(key, stage, route, cost, id)| RequestSeed { key, stage, route, cost, id })
+        .prop_map(|(key, stage, route, cost, id, ttl)| RequestSeed { key, stage, route, cost, id, ttl })
 }
 
 fn key_seed() -> impl Strategy<Value = KeySeed> {
@@ -398,8 +453,14 @@ fn key_seed() -> impl Strategy<Value = KeySeed> {
     )
 }
 
-fn limit_edit() -> impl Strategy<Value = LimitEdit> {
-    prop_oneof![
+fn limit_edit(scope: Scope) -> impl Strategy<Value = LimitEdit> {
+    let concurrency = prop_oneof![
+        4 => slots().prop_map(|n| LimitEdit::Concurrency("limit", json!(n))),
+        1 => lease().prop_map(|lease| LimitEdit::Concurrency("lease", json!(lease))),
+        1 => Just(LimitEdit::DropConcurrency),
+        2 => Just(LimitEdit::RestoreConcurrency),
+    ];
+    let others = prop_oneof![
         6 => rate().prop_map(|rate| LimitEdit::Throttle("rate", json!(rate))),
         3 => burst().prop_map(|burst| LimitEdit::Throttle("burst", json!(burst))),
         1 => option::of(mode()).prop_map(|mode| LimitEdit::Throttle("mode", mode.into())),
@@ -412,10 +473,11 @@ fn limit_edit() -> impl Strategy<Value = LimitEdit> {
         1 => (0..2_usize).prop_map(LimitEdit::DropQuota),
         2 => Just(LimitEdit::RestoreQuotas),
         1 => Just(LimitEdit::Clear),
-    ]
+    ];
+    one_of(vec![(28, others.boxed()), (if scope.concurrency { 6 } else { 0 }, concurrency.boxed())])
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+fn edit(scope: Scope) -> impl Strategy<Value = Edit> {
     let plans = || 0..PLANS.len();
     let subjects = || 0..SUBJECTS.len();
     let place = prop_oneof![
@@ -425,8 +487,8 @@ fn edit() -> impl Strategy<Value = Edit> {
     ];
     let keys = option::weighted(0.3, prop::collection::vec(key_seed(), 0..4));
     prop_oneof![
-        20 => (plans(), place, limit_edit()).prop_map(|(p, place, e)| Edit::Limits(p, place, e)),
-        2 => (plans(), plan()).prop_map(|(p, plan)| Edit::ReplacePlan(p, plan)),
+        20 => (plans(), place, limit_edit(scope)).prop_map(|(p, place, e)| Edit::Limits(p, place, e)),
+        2 => (plans(), plan(scope)).prop_map(|(p, plan)| Edit::ReplacePlan(p, plan)),
         1 => plans().prop_map(Edit::RemovePlan),
         4 => plans().prop_map(Edit::RestorePlan),
         2 => (plans(), option::of(stages())).prop_map(|(p, s)| Edit::Stages(p, s.into())),
@@ -437,21 +499,29 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(scope: Scope) -> impl Strategy<Value = Step> {
     let times = prop_oneof![2 => Just(1_usize), 1 => 2..6_usize];
-    let check = (prop::bool::weighted(0.15), times, request())
-        .prop_map(|(peek, times, request)| What::Check { peek, times, request });
+    let op = one_of(vec![
+        (6, Just("check").boxed()),
+        (1, Just("peek").boxed()),
+        (if scope.reservations { 5 } else { 0 }, Just("reserve").boxed()),
+    ]);
+    let check =
+        (op, times, request(scope)).prop_map(|(op, times, request)| What::Check { op, times, request });
     let op = prop_oneof![
         8 => Just("enable"),
         3 => Just("disable"),
         2 => Just("expire"),
         1 => Just("revoke"),
     ];
-    let what = prop_oneof![
-        40 => check,
-        3 => (op, 0..=KEYS).prop_map(|(op, id)| What::KeyOp(op, id)),
-        8 => prop::collection::vec(edit(), 1..3).prop_map(What::Apply),
-        1 => (0..10_usize).prop_map(What::Bad),
-    ];
+    let apply = prop::collection::vec(edit(scope), 1..3).prop_map(What::Apply);
+    let (metering, strategy) = metering::metering(scope);
+    let what = one_of(vec![
+        (40, check.boxed()),
+        (3, (op, 0..=KEYS).prop_map(|(op, id)| What::KeyOp(op, id)).boxed()),
+        (8, apply.boxed()),
+        (1, (0..10_usize).prop_map(What::Bad).boxed()),
+        (metering, strategy.prop_map(What::Metering).boxed()),
+    ]);
     (jump(), prop::bool::weighted(0.1), what).prop_map(|(jump, text, what)| Step { jump, text, what })
 }

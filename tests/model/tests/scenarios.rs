@@ -5,14 +5,14 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use tollgate_model::{Model, Scenario, scenario};
+use tollgate_model::{Model, Scenario, Scope, scenario_of};
 
-fn draw(count: usize) -> Vec<Scenario> {
+fn draw(scope: Scope, count: usize) -> Vec<Scenario> {
     let mut runner = TestRunner::new_with_rng(
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    let strategy = scenario();
+    let strategy = scenario_of(scope);
     (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
@@ -25,13 +25,13 @@ fn model(scenario: &Scenario) -> Model {
 }
 
 fn is_check(line: &Value) -> bool {
-    line.is_object() && line.get("op").is_none_or(|op| op == "check")
+    line.is_object() && line.get("op").is_none_or(|op| op == "check" || op == "reserve")
 }
 
-#[test]
-fn everything_is_reached() {
+/// How often each verdict and status is answered.
+fn answers(scope: Scope) -> BTreeMap<String, usize> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for scenario in draw(600) {
+    for scenario in draw(scope, 600) {
         let mut model = model(&scenario);
         for line in &scenario.trace {
             let answer = model.step(line);
@@ -41,10 +41,18 @@ fn everything_is_reached() {
             if answer.get("would_deny").is_some_and(|deny| deny == true) {
                 *seen.entry("would_deny".to_owned()).or_default() += 1;
             }
+            if answer["overdraft"].as_u64().is_some_and(|over| over > 0) {
+                *seen.entry("overdraft".to_owned()).or_default() += 1;
+            }
         }
     }
     println!("{seen:#?}");
-    for wanted in [
+    seen
+}
+
+#[test]
+fn all_answers_are_reached() {
+    let decisions = [
         "ok",
         "delayed",
         "throttled",
@@ -59,8 +67,26 @@ fn everything_is_reached() {
         "conflict",
         "invalid",
         "would_deny",
+    ];
+    let besides = [
+        "concurrency_exceeded",
+        "settled",
+        "late",
+        "already_settled",
+        "refunded",
+        "unknown_id",
+        "released",
+        "already_released",
+        "overdraft",
+    ];
+    for (scope, wanted) in [
+        (Scope::DECISIONS, decisions.to_vec()),
+        (Scope::EVERYTHING, decisions.into_iter().chain(besides).collect()),
     ] {
-        assert!(seen.get(wanted).is_some_and(|count| *count >= 20), "{wanted}: {seen:#?}");
+        let seen = answers(scope);
+        for wanted in wanted {
+            assert!(seen.get(wanted).is_some_and(|count| *count >= 20), "{wanted}: {seen:#?}");
+        }
     }
 }
 
@@ -68,7 +94,7 @@ fn everything_is_reached() {
 /// at `now + d` if nothing else happened." And: refusals and peeks "leave no trace at all".
 #[test]
 fn retry_after_is_the_first_instant_that_admits() {
-    for scenario in draw(150) {
+    for scenario in draw(Scope::EVERYTHING, 150) {
         let mut model = model(&scenario);
         for line in &scenario.trace {
             let answer = model.clone().step(line);
@@ -97,7 +123,7 @@ fn retry_after_is_the_first_instant_that_admits() {
 /// Refused requests and peeks can be left out without any later answer changing.
 #[test]
 fn refusals_leave_no_trace() {
-    for scenario in draw(150) {
+    for scenario in draw(Scope::EVERYTHING, 150) {
         let (mut full, mut short) = (model(&scenario), model(&scenario));
         for line in &scenario.trace {
             let answer = full.step(line);
@@ -119,7 +145,7 @@ fn refusals_leave_no_trace() {
 /// is not.
 #[test]
 fn reset_is_the_first_instant_that_is_full() {
-    for scenario in draw(100) {
+    for scenario in draw(Scope::EVERYTHING, 100) {
         let mut model = model(&scenario);
         for line in &scenario.trace {
             let answer = model.step(line);
