@@ -19,8 +19,8 @@
 //!   last period, but has no allowance: it does not count for `overdraft`; and one that the
 //!   reservation did not debit is then not charged.
 //! * A change of period takes a debit along with the count that it is part of: where the old count
-//!   stays, the debits of its open window go into the new window with it; a debit whose window was
-//!   over is not current any more.
+//!   stays, the debits of its open window go into the new window with it; where the sum of rows takes
+//!   its place, the debits whose rows are in the sum are current, and no others.
 //! * `overdraft` is of the quotas whose `used` the settle changed: an actual cost that equals the
 //!   reserved one adjusts nothing.
 //! * The first `release` is `released`, whether or not a slot was still held (a lease may have ended,
@@ -33,6 +33,8 @@ use crate::decide;
 use crate::quota::Quota;
 use crate::text::{Nanos, whole};
 use crate::{Consumption, Kind, LimitId, Model, StateId};
+use chrono::NaiveDate;
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 /// An admitted request.
@@ -66,6 +68,8 @@ pub struct Part {
 pub struct Debit {
     /// The start of the window, as long as the quota may still count in it.
     pub window: Option<Nanos>,
+    /// The row of the usage log.
+    pub row: Option<NaiveDate>,
 }
 
 impl Entry {
@@ -181,21 +185,33 @@ impl Model {
         let id = &part.state.1;
         let present = self.quota_in_place(id);
         // Without a limit: only its windows matter.
-        let bare = || Quota { limit: 0, initial_debit: 0, period: self.periods[id].0.clone() };
+        let period = &self.periods[id].0;
+        let bare =
+            || Quota { limit: 0, initial_debit: 0, period: period.clone(), zone: Tz::UTC, alerts: vec![] };
         let quota = present.clone().unwrap_or_else(bare);
+        let by = i128::from(actual) - i128::from(part.cost);
         match part.debit {
             // "charged in its current window"
             None => {
                 present.as_ref()?;
                 self.debit_quota(now, &part.state, &quota, actual);
             }
-            Some(Debit { window }) => {
+            Some(Debit { window, row }) => {
+                if let (Some(date), Some(log)) = (row, self.spent.logs.get_mut(&part.state)) {
+                    log.correct(date, by);
+                }
                 let standing = quota.standing(self.spent.quotas.get(&part.state), now);
                 if window != Some(standing.window.start) {
                     return None;
                 }
                 let state = self.spent.quotas.get_mut(&part.state).expect("the debited quota");
-                state.used += i128::from(actual) - i128::from(part.cost);
+                state.used += by;
+                if present.is_some() {
+                    self.note_remaining(&part.state, &quota);
+                }
+                if present.is_some() && by > 0 {
+                    self.crossed(&part.state, &quota);
+                }
             }
         }
         let standing = present?.standing(self.spent.quotas.get(&part.state), now);

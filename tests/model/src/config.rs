@@ -5,6 +5,7 @@ use crate::quota::Quota;
 use crate::route::Pattern;
 use crate::text::{self, Fraction, Nanos};
 use crate::window::Period;
+use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,6 +151,11 @@ pub fn string<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| format!("{what} is not a string"))
 }
 
+/// The text of a field that must be there.
+pub fn text_of<'a>(fields: &'a Map<String, Value>, field: &str) -> Result<&'a str, String> {
+    string(fields.get(field).ok_or_else(|| format!("no {field}"))?, field)
+}
+
 fn boolean(value: &Value, what: &str) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("{what} is neither true nor false"))
 }
@@ -263,16 +269,22 @@ fn quota(value: &Value) -> Result<LimitSpec, String> {
     if initial_debit > limit {
         return Err("initial_debit is more than the limit".to_owned());
     }
-    if let Some(alerts) = fields.get("alerts") {
-        for percent in array(alerts, "alerts")? {
-            text::integer(percent)?;
-        }
+    // "default 80 and 100"
+    let mut alerts = match fields.get("alerts") {
+        None => vec![80, 100],
+        Some(list) => array(list, "alerts")?.iter().map(text::integer).collect::<Result<_, _>>()?,
+    };
+    alerts.sort_unstable();
+    let different = alerts.windows(2).all(|pair| pair[0] < pair[1]);
+    if !different || alerts.iter().any(|percent| !(1..=100).contains(percent)) {
+        return Err("alerts are different percentages from 1 to 100".to_owned());
     }
-    let period = period(per, fields.get("start"), fields.get("zone"))?;
+    let zone = zone(fields.get("zone"))?;
+    let period = period(per, fields.get("start"), zone)?;
     Ok(LimitSpec {
         name: name.to_owned(),
         unit: unit(fields)?,
-        kind: KindSpec::Quota(Quota { limit, initial_debit, period }),
+        kind: KindSpec::Quota(Quota { limit, initial_debit, period, zone, alerts }),
     })
 }
 
@@ -294,14 +306,15 @@ fn concurrency(value: &Value) -> Result<LimitSpec, String> {
     })
 }
 
-fn period(per: &str, start: Option<&Value>, zone: Option<&Value>) -> Result<Period, String> {
-    let zone: chrono_tz::Tz = match zone {
-        None => chrono_tz::UTC,
-        Some(zone) => {
-            let name = string(zone, "zone")?;
-            name.parse().map_err(|_| format!("unknown zone {name:?}"))?
-        }
+fn zone(zone: Option<&Value>) -> Result<Tz, String> {
+    let Some(zone) = zone else {
+        return Ok(Tz::UTC);
     };
+    let name = string(zone, "zone")?;
+    name.parse().map_err(|_| format!("unknown zone {name:?}"))
+}
+
+fn period(per: &str, start: Option<&Value>, zone: Tz) -> Result<Period, String> {
     let start = start.map_or(Ok(0), text::integer)?;
     let highest = match per {
         "week" => 6,
@@ -406,6 +419,9 @@ mod tests {
             json!({"concurrency": {"limit": 1, "lease": "0s"}}),
             json!({"concurrency": [{"limit": 1}]}),
             json!({"concurrency": {"limit": 1}, "quotas": [{"limit": 1, "per": "day", "name": "concurrency"}]}),
+            json!({"quotas": [{"limit": 1, "per": "day", "alerts": [0]}]}),
+            json!({"quotas": [{"limit": 1, "per": "day", "alerts": [101]}]}),
+            json!({"quotas": [{"limit": 1, "per": "day", "alerts": [50, 50]}]}),
             json!({"routes": {"GET": {}}}),
         ] {
             assert!(plan(&bad).is_err(), "{bad}");

@@ -94,7 +94,7 @@ fn placed<'a>(plan: &str, place: Place, limits: &'a [LimitSpec]) -> Vec<(LimitId
 }
 
 /// "`throttle` / `<quota name>` / `concurrency` for a plan's own; `route:<pattern>:<name>` and `pool:<name>`".
-fn shown(id: &LimitId) -> String {
+pub(crate) fn shown(id: &LimitId) -> String {
     match &id.place {
         Place::Plan => id.name.clone(),
         Place::Route(pattern) => format!("route:{pattern}:{}", id.name),
@@ -182,6 +182,9 @@ impl Model {
         if admitted && mode == Mode::Debit {
             self.admit(now, request, &limits);
         }
+        if mode == Mode::Debit {
+            violated.iter().for_each(|(limit, _, _)| self.refuse(now, limit));
+        }
         let standing: Vec<Value> = limits.iter().map(|limit| self.standing(now, limit)).collect();
         let mut answer = json!({
             "verdict": if observe { "ok" } else { verdict },
@@ -218,7 +221,7 @@ impl Model {
         }
         let plan = self.default_plan.as_ref().ok_or("key_unknown")?;
         // "Revoked is final": the key does not come back as an anonymous subject.
-        if self.registry.was_revoked(&digest) {
+        if self.registry.was_revoked(&digest, now) {
             return Err("key_revoked");
         }
         if !self.has_plan(plan) || !covers(plan) {
@@ -328,10 +331,31 @@ impl Model {
     }
 
     pub(crate) fn debit_quota(&mut self, now: Nanos, state: &StateId, quota: &Quota, cost: u64) -> Debit {
-        let debited = quota.debit(self.spent.quotas.get(state), now, cost);
-        let window = Some(debited.start);
+        let mut debited = quota.debit(self.spent.quotas.get(state), now, cost);
+        let start = debited.start;
+        if Model::logged(state) {
+            let date = quota.day(now.max(start));
+            let log = self.spent.logs.entry(state.clone()).or_default();
+            debited.row = log.debit(date, cost).then_some(date);
+        }
+        let row = debited.row;
         self.spent.quotas.insert(state.clone(), debited);
-        Debit { window }
+        self.note_remaining(state, quota);
+        self.crossed(state, quota);
+        Debit { window: Some(start), row }
+    }
+
+    /// "refusals", and "the first refusal (or `would_deny`) by that quota".
+    fn refuse(&mut self, now: Nanos, limit: &Applied) {
+        let What::Quota(quota) = &limit.what else {
+            return;
+        };
+        if Model::logged(&limit.state) {
+            let standing = quota.standing(self.spent.quotas.get(&limit.state), now);
+            let date = quota.day(now.max(standing.window.start));
+            self.spent.logs.entry(limit.state.clone()).or_default().refuse(date);
+        }
+        self.breached(now, &limit.state, quota);
     }
 
     /// "every limit that applies, as it stands after the decision"

@@ -94,6 +94,8 @@ enum What {
 #[derive(Clone, Debug)]
 struct RequestSeed {
     key: Option<String>,
+    /// A key that a rotation made, counted from the latest.
+    rotated: Option<usize>,
     stage: Option<&'static str>,
     route: Option<&'static str>,
     cost: Option<CostSeed>,
@@ -274,7 +276,7 @@ fn throttles() -> impl Strategy<Value = Value> {
 }
 
 /// `per`, `start` and `zone` of a quota.
-fn period() -> impl Strategy<Value = Value> {
+fn period(scope: Scope) -> impl Strategy<Value = Value> {
     let zone = || option::weighted(0.8, select(&ZONES[..]).prop_map(Value::from));
     let calendar = |per: &'static str, starts: u32| {
         let start = option::weighted(0.7, (0..starts).prop_map(Value::from));
@@ -283,30 +285,43 @@ fn period() -> impl Strategy<Value = Value> {
             table(vec![("per", Some(json!(per))), ("start", start), ("zone", zone)])
         })
     };
+    // It is that of the usage log's days.
+    let fixed_zone =
+        if scope.usage { option::weighted(0.4, select(&ZONES[..])).boxed() } else { Just(None).boxed() };
+    let fixed_zone = fixed_zone.prop_map(|zone| zone.map(Value::from));
     prop_oneof![
-        3 => select(&FIXED[..]).prop_map(|per| json!({ "per": per })),
+        3 => (select(&FIXED[..]), fixed_zone).prop_map(|(per, zone)| {
+            table(vec![("per", Some(json!(per))), ("zone", zone)])
+        }),
         2 => calendar("day", 1),
         1 => calendar("week", 7),
         1 => calendar("month", 28),
     ]
 }
 
-fn quota(name: Option<&'static str>) -> impl Strategy<Value = Value> {
+fn quota(scope: Scope, name: Option<&'static str>) -> impl Strategy<Value = Value> {
     let initial_debit = option::weighted(0.25, prop_oneof![0..4_u64, limit()]);
     let unit = option::weighted(0.2, select(&UNITS[..]));
-    (limit(), period(), initial_debit, unit, prop::bool::weighted(0.1)).prop_map(
+    let alerts = option::weighted(if scope.alerts { 0.4 } else { 0.1 }, alerts());
+    (limit(), period(scope), initial_debit, unit, alerts).prop_map(
         move |(limit, period, initial_debit, unit, alerts)| {
             let mut quota = table(vec![
                 ("name", name.map(Value::from)),
                 ("limit", Some(json!(limit))),
                 ("initial_debit", initial_debit.map(|debit| json!(debit.min(limit)))),
                 ("unit", unit.map(Value::from)),
-                ("alerts", alerts.then(|| json!([80, 100]))),
+                ("alerts", alerts),
             ]);
             merge(&mut quota, &period);
             quota
         },
     )
+}
+
+fn alerts() -> impl Strategy<Value = Value> {
+    let some =
+        select(vec![vec![80, 100], vec![50], vec![100, 1, 34, 67], vec![], vec![100], vec![20, 40, 60, 90]]);
+    some.prop_map(|percent| json!(percent))
 }
 
 /// Takes over the fields of `from`.
@@ -327,8 +342,9 @@ fn slots() -> impl Strategy<Value = u64> {
 /// The limits of a plan, a route or a pool.
 fn limits(scope: Scope) -> impl Strategy<Value = Value> {
     let names = subsequence(vec![Some("daily"), Some("q"), None], 0..=2).prop_shuffle();
-    let quotas =
-        names.prop_flat_map(|names| names.into_iter().map(|name| quota(name).boxed()).collect::<Vec<_>>());
+    let quotas = names.prop_flat_map(move |names| {
+        names.into_iter().map(|name| quota(scope, name).boxed()).collect::<Vec<_>>()
+    });
     let quotas = quotas.prop_map(Value::from);
     let concurrency = (slots(), option::weighted(0.8, lease())).prop_map(|(limit, lease)| {
         table(vec![("limit", Some(json!(limit))), ("lease", lease.map(Value::from))])
@@ -428,15 +444,28 @@ fn request(scope: Scope) -> impl Strategy<Value = RequestSeed> {
     let id =
         one_of(vec![(30, Just(IdSeed::New).boxed()), (again, (0..6_usize).prop_map(IdSeed::Again).boxed())]);
     let (ids, costs) = if scope.ids() { (0.6, 0.6) } else { (0.05, 0.4) };
+    let rotated = if scope.rotation { 3 } else { 0 };
+    let rotated = one_of(vec![
+        (10, Just(None).boxed()),
+        (rotated, prop_oneof![2 => Just(0_usize), 1 => 0..4_usize].prop_map(Some).boxed()),
+    ]);
     (
-        key,
+        (key, rotated),
         option::weighted(0.9, prop_oneof![5 => Just(STAGES[0]), 1 => select(&STAGES[..])]),
         option::weighted(0.6, select(&ROUTES[..])),
         option::weighted(costs, cost()),
         option::weighted(ids, id),
         select(&TTLS[..]),
     )
-        .prop_map(|(key, stage, route, cost, id, ttl)| RequestSeed { key, stage, route, cost, id, ttl })
+        .prop_map(|((key, rotated), stage, route, cost, id, ttl)| RequestSeed {
+            key,
+            rotated,
+            stage,
+            route,
+            cost,
+            id,
+            ttl,
+        })
 }
 
 fn key_seed() -> impl Strategy<Value = KeySeed> {
@@ -467,7 +496,8 @@ fn limit_edit(scope: Scope) -> impl Strategy<Value = LimitEdit> {
         1 => option::of(select(&UNITS[..])).prop_map(|unit| LimitEdit::Throttle("unit", unit.into())),
         3 => (0..2_usize, limit()).prop_map(|(i, n)| LimitEdit::Quota(i, "limit", json!(n))),
         1 => (0..2_usize, 0..6_u64).prop_map(|(i, n)| LimitEdit::Quota(i, "initial_debit", json!(n))),
-        4 => (0..2_usize, period()).prop_map(|(i, period)| LimitEdit::Period(i, period)),
+        1 => (0..2_usize, alerts()).prop_map(|(i, percent)| LimitEdit::Quota(i, "alerts", percent)),
+        4 => (0..2_usize, period(scope)).prop_map(|(i, period)| LimitEdit::Period(i, period)),
         1 => Just(LimitEdit::DropThrottle),
         2 => Just(LimitEdit::RestoreThrottle),
         1 => (0..2_usize).prop_map(LimitEdit::DropQuota),
@@ -518,7 +548,12 @@ fn step(scope: Scope) -> impl Strategy<Value = Step> {
     let (metering, strategy) = metering::metering(scope);
     let what = one_of(vec![
         (40, check.boxed()),
-        (3, (op, 0..=KEYS).prop_map(|(op, id)| What::KeyOp(op, id)).boxed()),
+        (
+            3,
+            (op, 0..=if scope.rotation { KEYS + 3 } else { KEYS })
+                .prop_map(|(op, id)| What::KeyOp(op, id))
+                .boxed(),
+        ),
         (8, apply.boxed()),
         (1, (0..10_usize).prop_map(What::Bad).boxed()),
         (metering, strategy.prop_map(What::Metering).boxed()),

@@ -18,6 +18,7 @@ fn draw(scope: Scope, count: usize) -> Vec<Scenario> {
 
 fn model(scenario: &Scenario) -> Model {
     let model = Model::from_plan_json(&scenario.plans.to_string()).unwrap();
+    let model = model.with_usage_log();
     match &scenario.default_plan {
         Some(plan) => model.with_default_plan(plan),
         None => model,
@@ -41,6 +42,15 @@ fn answers(scope: Scope) -> BTreeMap<String, usize> {
             if answer.get("would_deny").is_some_and(|deny| deny == true) {
                 *seen.entry("would_deny".to_owned()).or_default() += 1;
             }
+            let op = line.get("op").and_then(Value::as_str).unwrap_or("check");
+            *seen.entry(format!("{op} {}", field("status"))).or_default() += 1;
+            for event in answer["events"].as_array().into_iter().flatten() {
+                let kind = if event["threshold"].is_u64() { "alert" } else { "breached" };
+                *seen.entry(kind.to_owned()).or_default() += 1;
+            }
+            let used = |row: &&Value| row["used"] != 0 || row["refused"] != 0;
+            let rows = answer["days"].as_array().into_iter().flatten().filter(used).count();
+            *seen.entry("row".to_owned()).or_default() += rows;
             if answer["overdraft"].as_u64().is_some_and(|over| over > 0) {
                 *seen.entry("overdraft".to_owned()).or_default() += 1;
             }
@@ -78,6 +88,18 @@ fn all_answers_are_reached() {
         "released",
         "already_released",
         "overdraft",
+        "alert",
+        "breached",
+        "row",
+        "rotate ok",
+        "rotate error",
+        "grant ok",
+        "grant error",
+        "usage error",
+        "snapshot ok",
+        "restore ok",
+        "restore error",
+        "check error",
     ];
     for (scope, wanted) in [
         (Scope::DECISIONS, decisions.to_vec()),
@@ -120,10 +142,12 @@ fn retry_after_is_the_first_instant_that_admits() {
     }
 }
 
-/// Refused requests and peeks can be left out without any later answer changing.
+/// Refused requests and peeks can be left out without any later answer changing, but that refusals
+/// are counted and raise alerts.
 #[test]
 fn refusals_leave_no_trace() {
-    for scenario in draw(Scope::EVERYTHING, 150) {
+    let scope = Scope { usage: false, alerts: false, ..Scope::EVERYTHING };
+    for scenario in draw(scope, 150) {
         let (mut full, mut short) = (model(&scenario), model(&scenario));
         for line in &scenario.trace {
             let answer = full.step(line);
@@ -139,6 +163,76 @@ fn refusals_leave_no_trace() {
             }
         }
     }
+}
+
+fn at_of(line: &Value) -> Option<u64> {
+    line.get("at").and_then(Value::as_u64)
+}
+
+fn admitted(answer: &Value) -> bool {
+    matches!(answer["verdict"].as_str(), Some("ok" | "delayed")) && answer["would_deny"] != true
+}
+
+/// "`refund(id)` [...] returns everything": at the same instant all is as it was.
+#[test]
+fn a_refund_undoes_a_check() {
+    for scenario in draw(Scope::EVERYTHING, 100) {
+        let mut model = model(&scenario);
+        for line in &scenario.trace {
+            if let (Some(at), true) = (at_of(line), is_check(line)) {
+                let mut other = model.clone();
+                let (mut peek, mut check) = (line.clone(), line.clone());
+                peek["op"] = "peek".into();
+                peek.as_object_mut().unwrap().remove("ttl");
+                check["id"] = "refunded".into();
+                let before = other.step(&peek);
+                if admitted(&other.step(&check)) {
+                    let refund = serde_json::json!({ "at": at, "op": "refund", "id": "refunded" });
+                    assert_eq!(other.step(&refund)["status"], "refunded");
+                    let after = other.step(&peek);
+                    assert_eq!(after["limits"], before["limits"], "{line}");
+                }
+            }
+            model.step(line);
+        }
+    }
+}
+
+/// "the cost becomes the actual one": a reservation of nothing that is settled at once is a check.
+#[test]
+fn a_settle_makes_the_cost_the_actual_one() {
+    let mut compared = 0;
+    for scenario in draw(Scope::EVERYTHING, 100) {
+        let mut model = model(&scenario);
+        for line in &scenario.trace {
+            if let (Some(at), true) = (at_of(line), is_check(line)) {
+                let (mut one, mut other) = (model.clone(), model.clone());
+                let (mut check, mut reserve) = (line.clone(), line.clone());
+                check["id"] = "x".into();
+                reserve["id"] = "x".into();
+                reserve["op"] = "reserve".into();
+                reserve["ttl"] = 1.into();
+                reserve["cost"] = serde_json::json!({});
+                let actual = line.get("cost").cloned().unwrap_or(1.into());
+                if admitted(&one.step(&check)) {
+                    other.step(&reserve);
+                    let by_id = |op: &str| serde_json::json!({ "at": at, "op": op, "id": "x" });
+                    one.step(&by_id("release"));
+                    let mut settle = by_id("settle");
+                    settle["actual"] = actual;
+                    let answer = other.step(&settle);
+                    assert_eq!(answer, serde_json::json!({ "status": "settled", "overdraft": 0 }));
+                    let mut peek = line.clone();
+                    peek["op"] = "peek".into();
+                    peek.as_object_mut().unwrap().remove("ttl");
+                    assert_eq!(one.step(&peek), other.step(&peek), "{line}");
+                    compared += 1;
+                }
+            }
+            model.step(line);
+        }
+    }
+    assert!(compared > 500, "{compared}");
 }
 
 /// "reset_ns": at that instant a throttle that was left alone is full, one nanosecond before it

@@ -25,16 +25,21 @@ pub(super) struct Assembler {
     pub(super) admitted: Vec<(String, Option<Nanos>)>,
     /// Ids of refused requests.
     pub(super) refused: Vec<String>,
+    /// Ids and values of keys that rotations made.
+    pub(super) rotated: Vec<(String, String)>,
     trace: Vec<Value>,
 }
 
-pub(super) fn assemble(seed: &Seed, _scope: Scope) -> Scenario {
+pub(super) fn assemble(seed: &Seed, scope: Scope) -> Scenario {
     let first = beginning(&seed.start);
     let file = plan_file(seed, first);
     let default_plan = seed.default_plan.map(|plan| PLANS[plan].to_owned());
     let mut model = Model::from_plan_json(&file.to_string()).expect("a valid plan file");
     if let Some(plan) = &default_plan {
         model = model.with_default_plan(plan);
+    }
+    if scope.usage {
+        model = model.with_usage_log();
     }
     let plans = file["plans"].as_object().expect("plans").clone();
     let mut all = Assembler {
@@ -47,6 +52,7 @@ pub(super) fn assemble(seed: &Seed, _scope: Scope) -> Scenario {
         boundaries: vec![],
         admitted: vec![],
         refused: vec![],
+        rotated: vec![],
         trace: vec![],
     };
     for step in &seed.steps {
@@ -60,7 +66,7 @@ pub(super) fn assemble(seed: &Seed, _scope: Scope) -> Scenario {
             }
             What::Metering(op) => all.meter(op, step.text),
             What::KeyOp(op, id) => {
-                all.push(json!({ "op": op, "key_id": format!("i{id}") }), step.text);
+                all.push(json!({ "op": op, "key_id": all.key_id(*id) }), step.text);
             }
             What::Apply(edits) => {
                 let line = all.apply(edits);
@@ -216,6 +222,12 @@ impl Assembler {
                 self.boundaries.push(instant);
             }
         }
+        if line["op"] == "rotate" && answer["status"] == "ok" {
+            let field = |name: &str| line[name].as_str().expect("a text").to_owned();
+            self.rotated.push((field("new_id"), field("value")));
+            let overlap = text::duration(&line["overlap"]).expect("a duration");
+            self.boundaries.push(self.now + Nanos::from(overlap));
+        }
         let verdict = answer["verdict"].as_str();
         if line["op"] != "peek" && verdict.is_some() {
             let admitted = matches!(verdict, Some("ok" | "delayed")) && answer["would_deny"] != true;
@@ -242,7 +254,8 @@ impl Assembler {
 
     fn request(&self, op: &str, seed: &super::RequestSeed) -> Value {
         let mut line = json!({ "op": op });
-        if let Some(key) = &seed.key {
+        let rotated = seed.rotated.and_then(|n| super::metering::back(&self.rotated, n));
+        if let Some(key) = rotated.map(|(_, value)| value).or(seed.key.as_ref()) {
             line["key"] = json!(key);
         }
         if let Some(stage) = seed.stage {

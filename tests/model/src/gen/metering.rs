@@ -1,11 +1,16 @@
 //! Operations on what was admitted.
 
 use super::assemble::Assembler;
-use super::{CostSeed, Scope, cost, one_of};
+use super::pools::*;
+use super::{CostSeed, Number, Scope, cost, number, one_of};
 use crate::text::Nanos;
+use crate::window::day_of;
+use chrono::Duration;
+use chrono_tz::Tz;
 use proptest::option;
 use proptest::prelude::*;
-use serde_json::json;
+use proptest::sample::select;
+use serde_json::{Value, json};
 
 /// An operation besides decisions and changes.
 #[derive(Clone, Debug)]
@@ -19,6 +24,28 @@ pub(super) enum Metering {
         times: usize,
         actual: CostSeed,
     },
+    /// From so many days ago on, for so many days.
+    Usage {
+        subject: usize,
+        plan: usize,
+        back: i64,
+        days: i64,
+    },
+    Grant {
+        subject: usize,
+        plan: usize,
+        quota: usize,
+        remaining: Number,
+    },
+    Alerts,
+    Rotate {
+        key: usize,
+        overlap: &'static str,
+        id: Option<usize>,
+        value: Option<usize>,
+    },
+    /// `snapshot` or `restore`.
+    Snapshot(&'static str, &'static str),
 }
 
 /// An id, counted from the latest.
@@ -40,6 +67,42 @@ pub(super) fn metering(scope: Scope) -> (u32, BoxedStrategy<Metering>) {
             (6, Just("release").boxed()),
         ]);
         all.push((if scope.reservations { 25 } else { 10 }, by_id(op).boxed()));
+    }
+    let (subjects, plans) = (0..=SUBJECTS.len(), 0..=PLANS.len());
+    // Subjects and plans past the last are not there.
+    let who =
+        (prop_oneof![20 => 0..SUBJECTS.len(), 1 => subjects], prop_oneof![20 => 0..PLANS.len(), 1 => plans]);
+    if scope.usage {
+        let back = prop_oneof![6 => 0..4_i64, 3 => 0..40_i64, 1 => 0..110_i64];
+        let days = prop_oneof![20 => 1..8_i64, 2 => 30..34_i64, 1 => -1..1_i64];
+        let usage = (who.clone(), back, days).prop_map(|((subject, plan), back, days)| Metering::Usage {
+            subject,
+            plan,
+            back,
+            days,
+        });
+        all.push((6, usage.boxed()));
+    }
+    if scope.grants {
+        let grant = (who, 0..12_usize, number()).prop_map(|((subject, plan), quota, remaining)| {
+            Metering::Grant { subject, plan, quota, remaining }
+        });
+        all.push((5, grant.boxed()));
+    }
+    if scope.alerts {
+        all.push((6, Just(Metering::Alerts).boxed()));
+    }
+    if scope.rotation {
+        let overlap = select(vec!["10s", "1ns", "0s", "1s", "2h", "2h", "1d"]);
+        let old = || option::weighted(0.08, 0..=KEYS + 2);
+        let rotate = (prop_oneof![3 => 0..3_usize, 2 => 0..=KEYS + 3], overlap, old(), old())
+            .prop_map(|(key, overlap, id, value)| Metering::Rotate { key, overlap, id, value });
+        all.push((4, rotate.boxed()));
+    }
+    if scope.snapshots {
+        let op = prop_oneof![2 => Just("snapshot"), 3 => Just("restore")];
+        let name = prop_oneof![8 => Just("first"), 1 => Just("second")];
+        all.push((3, (op, name).prop_map(|(op, name)| Metering::Snapshot(op, name)).boxed()));
     }
     let weight = all.iter().map(|(weight, _)| weight).sum();
     if all.is_empty() {
@@ -87,6 +150,71 @@ impl Assembler {
                     self.push(line, text);
                 }
             }
+            Metering::Usage { subject, plan, back, days } => {
+                let today = day_of(Tz::UTC, self.now);
+                let date = |after: i64| (today + Duration::days(after)).format("%Y-%m-%d").to_string();
+                let line = json!({
+                    "op": "usage", "subject": name(&SUBJECTS, *subject), "plan": name(&PLANS, *plan),
+                    "from": date(-back), "to": date(days - 1 - back),
+                });
+                self.push(line, text);
+            }
+            Metering::Grant { subject, plan, quota, remaining } => {
+                let plan = name(&PLANS, *plan);
+                let names = self.plans.get(plan).map(quota_names).unwrap_or_default();
+                let limit = back(&names, *quota).map_or("nothing", String::as_str);
+                let line = json!({
+                    "op": "grant", "subject": name(&SUBJECTS, *subject), "plan": plan, "limit": limit,
+                    "remaining": self.number(remaining),
+                });
+                self.push(line, text);
+            }
+            Metering::Alerts => self.push(json!({ "op": "alerts" }), text),
+            Metering::Rotate { key, overlap, id, value } => {
+                let n = self.rotated.len();
+                let new_id = id.map_or_else(|| format!("n{n}"), |id| self.key_id(id));
+                let value = match value {
+                    None => format!("v{n}"),
+                    Some(k) if *k < KEYS => format!("k{k}"),
+                    Some(k) => format!("v{}", k - KEYS),
+                };
+                let line = json!({
+                    "op": "rotate", "key_id": self.key_id(*key), "overlap": overlap, "new_id": new_id,
+                    "value": value,
+                });
+                self.push(line, text);
+            }
+            Metering::Snapshot(op, name) => self.push(json!({ "op": op, "name": name }), text),
         }
     }
+
+    /// The id of a key: those of the plan file, then those of rotations.
+    pub(super) fn key_id(&self, key: usize) -> String {
+        let rotated = key.checked_sub(KEYS).and_then(|n| back(&self.rotated, n));
+        rotated.map_or_else(|| format!("i{key}"), |(id, _)| id.clone())
+    }
+}
+
+fn name(all: &[&'static str; 3], which: usize) -> &'static str {
+    all.get(which).copied().unwrap_or("nobody")
+}
+
+/// The names of a plan's quotas and throttles as answers show them, a pool's too.
+fn quota_names(plan: &Value) -> Vec<String> {
+    let own = |limits: &Value, prefix: &str| -> Vec<String> {
+        let quotas = limits["quotas"].as_array().into_iter().flatten();
+        let named = quotas.map(|quota| quota["name"].as_str().or(quota["per"].as_str()).unwrap_or_default());
+        named.map(|name| format!("{prefix}{name}")).collect()
+    };
+    let mut all = own(&plan["pool"], "pool:");
+    if plan.get("throttle").is_some() {
+        all.push("throttle".to_owned());
+    }
+    for (pattern, limits) in plan["routes"].as_object().into_iter().flatten() {
+        all.extend(own(limits, &format!("route:{pattern}:")));
+    }
+    let plan = own(plan, "");
+    // Those of the plan itself are the likeliest.
+    all.extend(plan.iter().chain(&plan).chain(&plan).cloned());
+    all
 }

@@ -1,8 +1,12 @@
 //! The model against numbers worked out by hand.
 
+mod alerts;
 mod concurrency;
 mod decisions;
 mod reservations;
+mod rotation;
+mod snapshots;
+mod usage;
 
 use serde_json::{Value, json};
 use tollgate_model::Model;
