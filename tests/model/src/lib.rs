@@ -2,6 +2,9 @@
 //! engine. It reads the same plan file and the same trace, and answers with the same objects, so
 //! that the two can be compared line by line.
 //!
+//! Where the contract is silent the head of each module lists what was chosen: `book` (reservations),
+//! `concurrency`, `log` (usage), `grant`, `alerts`, `rotation`, `snapshot`.
+//!
 //! Everything is computed anew at each line, in exact fractions, from the definitions; calendar
 //! boundaries come from another time zone library than the engine's.
 

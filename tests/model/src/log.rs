@@ -127,6 +127,21 @@ impl Model {
         matches!(state.0, Owner::Registered(_))
     }
 
+    /// Subjects and plans that have a log.
+    pub(crate) fn logged_quotas(&self) -> impl Iterator<Item = (String, String)> {
+        self.spent.logs.keys().filter_map(|(owner, id)| match owner {
+            Owner::Registered(name) => Some((name.clone(), id.plan.clone())),
+            _ => None,
+        })
+    }
+
+    /// The newest day with a debit of any quota of a plan.
+    pub(crate) fn newest_row(&self, subject: &str, plan: &str) -> Option<NaiveDate> {
+        let owner = Owner::Registered(subject.to_owned());
+        let logs = self.spent.logs.iter().filter(|((of, id), _)| *of == owner && id.plan == plan);
+        logs.filter_map(|(_, log)| log.newest_debit()).max()
+    }
+
     /// Notes what is left after a change of a quota's state.
     pub(crate) fn note_remaining(&mut self, state: &StateId, quota: &Quota) {
         let now = &self.spent.quotas[state];

@@ -51,6 +51,7 @@ fn answers(scope: Scope) -> BTreeMap<String, usize> {
             let used = |row: &&Value| row["used"] != 0 || row["refused"] != 0;
             let rows = answer["days"].as_array().into_iter().flatten().filter(used).count();
             *seen.entry("row".to_owned()).or_default() += rows;
+            *seen.entry("row of many".to_owned()).or_default() += usize::from(rows > 1);
             if answer["overdraft"].as_u64().is_some_and(|over| over > 0) {
                 *seen.entry("overdraft".to_owned()).or_default() += 1;
             }
@@ -91,6 +92,7 @@ fn all_answers_are_reached() {
         "alert",
         "breached",
         "row",
+        "row of many",
         "rotate ok",
         "rotate error",
         "grant ok",
@@ -163,6 +165,96 @@ fn refusals_leave_no_trace() {
             }
         }
     }
+}
+
+/// The cases at the edges of the contract, counted from outside: by lines and answers.
+#[test]
+fn the_edges_are_reached() {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for scenario in draw(Scope::EVERYTHING, 600) {
+        let mut model = model(&scenario);
+        let mut late_from: BTreeMap<String, u64> = BTreeMap::new();
+        let mut closed_by: BTreeMap<String, String> = BTreeMap::new();
+        let (mut refused_ids, mut free_at, mut ends) = (vec![], vec![], vec![]);
+        let mut last = 0;
+        for line in &scenario.trace {
+            let answer = model.step(line);
+            let Some(at) = at_of(line) else { continue };
+            let mut edge = |name: &'static str, reached: bool| {
+                *seen.entry(name).or_default() += usize::from(reached);
+            };
+            let op = line.get("op").and_then(Value::as_str).unwrap_or("check");
+            let id = line.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let status = answer["status"].as_str().unwrap_or_default();
+            edge("the clock steps back", at < last);
+            last = at;
+            match op {
+                "check" | "reserve" => {
+                    let violated = answer["violated"].as_array().into_iter().flatten();
+                    let full = violated.filter_map(Value::as_str).any(|name| name.ends_with("concurrency"));
+                    edge("a live id is used again", answer.get("line").is_some() && id.starts_with('r'));
+                    edge("a delayed reservation", op == "reserve" && answer["verdict"] == "delayed");
+                    edge("an observed refusal with an id", answer["would_deny"] == true && !id.is_empty());
+                    edge("at the end of a lease", free_at.contains(&at) && admitted(&answer));
+                    edge(
+                        "at the end of an overlap",
+                        ends.contains(&at) && answer["verdict"] == "key_revoked",
+                    );
+                    if full && let Some(wait) = answer["retry_after_ns"].as_u64() {
+                        free_at.push(at + wait);
+                    }
+                    if admitted(&answer) {
+                        let ttl = line.get("ttl").and_then(Value::as_str);
+                        let ttl = ttl.and_then(|ttl| {
+                            [("1s", 1_000_000_000), ("1ns", 1), ("10s", 10_000_000_000)]
+                                .into_iter()
+                                .find(|known| known.0 == ttl)
+                        });
+                        late_from.extend(ttl.map(|(_, ttl)| (id.clone(), at + ttl)));
+                    } else {
+                        refused_ids.push(id);
+                    }
+                }
+                "settle" | "refund" | "release" => {
+                    let before = closed_by.get(&id).map(String::as_str);
+                    let end = late_from.get(&id).copied();
+                    edge("late at the end of a ttl", status == "late" && end == Some(at));
+                    edge("settled before the end of a ttl", status == "settled" && end == Some(at + 1));
+                    edge("settled twice", op == "settle" && status == "already_settled");
+                    edge("a refund after a settle", op == "refund" && before == Some("settle"));
+                    edge("a settle after a refund", op == "settle" && before == Some("refund"));
+                    edge("a release after a settle", op == "release" && before == Some("settle"));
+                    edge("released twice", status == "already_released" && before.is_none());
+                    edge("an id that was refused", refused_ids.contains(&id) && status == "unknown_id");
+                    edge(
+                        "an actual cost in units",
+                        line["actual"].is_object() && answer["overdraft"].is_u64(),
+                    );
+                    if matches!(status, "settled" | "late" | "refunded") {
+                        closed_by.insert(id, op.to_owned());
+                    }
+                }
+                "rotate" if status == "ok" => {
+                    let long = [("10s", 10_000_000_000), ("1s", 1_000_000_000), ("1ns", 1)];
+                    let found = long.into_iter().find(|(text, _)| line["overlap"] == *text);
+                    ends.extend(found.map(|(_, ns)| at + ns));
+                }
+                "alerts" => {
+                    let events = answer["events"].as_array().unwrap();
+                    let pair = |pair: &[Value]| {
+                        let same = |field: &str| pair[0][field] == pair[1][field];
+                        let percent = |i: usize| pair[i]["threshold"].as_u64().unwrap_or(u64::MAX);
+                        same("limit") && same("window_start") && percent(0) < percent(1)
+                    };
+                    edge("several thresholds", events.windows(2).any(pair));
+                    edge("an alert of a pool", events.iter().any(|event| event["subject"].is_null()));
+                }
+                _ => {}
+            }
+        }
+    }
+    println!("{seen:#?}");
+    assert!(seen.len() == 17 && seen.values().all(|count| *count >= 10), "{seen:#?}");
 }
 
 fn at_of(line: &Value) -> Option<u64> {

@@ -12,7 +12,7 @@ const SECOND: Nanos = 1_000_000_000;
 const DAY: Nanos = 86_400 * SECOND;
 
 pub(super) struct Assembler {
-    model: Model,
+    pub(super) model: Model,
     pub(super) file: Value,
     pub(super) default_plan: Option<String>,
     /// Plans as they are after the lines so far.
@@ -21,12 +21,18 @@ pub(super) struct Assembler {
     pub(super) now: Nanos,
     /// Instants that answers named, and ends of leases and reservations.
     pub(super) boundaries: Vec<Nanos>,
-    /// Ids of admitted requests, and from when on the settle of a reservation is late.
-    pub(super) admitted: Vec<(String, Option<Nanos>)>,
+    /// Ids of admitted requests.
+    pub(super) admitted: Vec<String>,
+    /// Ids of reservations.
+    pub(super) reservations: Vec<String>,
+    /// Ids of open reservations, and from when on their settles are late.
+    pub(super) reserved: Vec<(String, Nanos)>,
     /// Ids of refused requests.
     pub(super) refused: Vec<String>,
     /// Ids and values of keys that rotations made.
     pub(super) rotated: Vec<(String, String)>,
+    /// Values of keys that were rotated, and the ends of their overlaps.
+    pub(super) ending: Vec<(String, Nanos)>,
     trace: Vec<Value>,
 }
 
@@ -51,8 +57,11 @@ pub(super) fn assemble(seed: &Seed, scope: Scope) -> Scenario {
         now: first,
         boundaries: vec![],
         admitted: vec![],
+        reservations: vec![],
+        reserved: vec![],
         refused: vec![],
         rotated: vec![],
+        ending: vec![],
         trace: vec![],
     };
     for step in &seed.steps {
@@ -224,9 +233,14 @@ impl Assembler {
         }
         if line["op"] == "rotate" && answer["status"] == "ok" {
             let field = |name: &str| line[name].as_str().expect("a text").to_owned();
-            self.rotated.push((field("new_id"), field("value")));
             let overlap = text::duration(&line["overlap"]).expect("a duration");
-            self.boundaries.push(self.now + Nanos::from(overlap));
+            let end = self.now + Nanos::from(overlap);
+            self.ending.push((self.key_value(&field("key_id")), end));
+            self.boundaries.push(end);
+            self.rotated.push((field("new_id"), field("value")));
+        }
+        if matches!(answer["status"].as_str(), Some("settled" | "late" | "refunded")) {
+            self.reserved.retain(|(id, _)| line["id"] != *id);
         }
         let verdict = answer["verdict"].as_str();
         if line["op"] != "peek" && verdict.is_some() {
@@ -249,10 +263,12 @@ impl Assembler {
         self.plans.values().for_each(|plan| super::edits::leases(plan, &mut leases));
         self.boundaries.extend(leases.iter().filter_map(length).map(|lease| self.now + lease));
         self.boundaries.extend(late);
-        self.admitted.extend(id.map(|id| (id, late)));
+        self.reserved.extend(id.clone().zip(late));
+        self.reservations.extend(id.clone().filter(|_| late.is_some()));
+        self.admitted.extend(id);
     }
 
-    fn request(&self, op: &str, seed: &super::RequestSeed) -> Value {
+    pub(super) fn request(&self, op: &str, seed: &super::RequestSeed) -> Value {
         let mut line = json!({ "op": op });
         let rotated = seed.rotated.and_then(|n| super::metering::back(&self.rotated, n));
         if let Some(key) = rotated.map(|(_, value)| value).or(seed.key.as_ref()) {
@@ -265,8 +281,7 @@ impl Assembler {
             line["route"] = json!(route);
         }
         let again = |back: usize| {
-            let all: Vec<&String> =
-                self.refused.iter().chain(self.admitted.iter().map(|(id, _)| id)).collect();
+            let all: Vec<&String> = self.refused.iter().chain(&self.admitted).collect();
             super::metering::back(&all, back).map(|id| (*id).clone())
         };
         let new = || format!("r{}", self.trace.len());

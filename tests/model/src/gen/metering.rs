@@ -2,7 +2,7 @@
 
 use super::assemble::Assembler;
 use super::pools::*;
-use super::{CostSeed, Number, Scope, cost, number, one_of};
+use super::{CostSeed, Number, RequestSeed, Scope, cost, number, one_of, request};
 use crate::text::Nanos;
 use crate::window::day_of;
 use chrono::Duration;
@@ -19,21 +19,19 @@ pub(super) enum Metering {
     ById {
         op: &'static str,
         which: Which,
-        /// At the end of the reservation, and so many nanoseconds.
+        /// Of an open reservation, at its end and so many nanoseconds.
         at_end: Option<i64>,
         times: usize,
         actual: CostSeed,
     },
     /// From so many days ago on, for so many days.
     Usage {
-        subject: usize,
-        plan: usize,
+        about: About,
         back: i64,
         days: i64,
     },
     Grant {
-        subject: usize,
-        plan: usize,
+        about: About,
         quota: usize,
         remaining: Number,
     },
@@ -44,8 +42,23 @@ pub(super) enum Metering {
         id: Option<usize>,
         value: Option<usize>,
     },
+    /// A check of a key that was rotated, when its overlap ends and so many nanoseconds.
+    Overlap {
+        back: usize,
+        offset: i64,
+        request: Box<RequestSeed>,
+    },
     /// `snapshot` or `restore`.
     Snapshot(&'static str, &'static str),
+}
+
+/// A subject and a plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About {
+    /// Those of a quota that was debited or refused.
+    Known(usize),
+    /// Past the last: nobody.
+    Any(usize, usize),
 }
 
 /// An id, counted from the latest.
@@ -68,25 +81,20 @@ pub(super) fn metering(scope: Scope) -> (u32, BoxedStrategy<Metering>) {
         ]);
         all.push((if scope.reservations { 25 } else { 10 }, by_id(op).boxed()));
     }
-    let (subjects, plans) = (0..=SUBJECTS.len(), 0..=PLANS.len());
-    // Subjects and plans past the last are not there.
-    let who =
-        (prop_oneof![20 => 0..SUBJECTS.len(), 1 => subjects], prop_oneof![20 => 0..PLANS.len(), 1 => plans]);
+    let about = prop_oneof![
+        12 => (0..12_usize).prop_map(About::Known),
+        2 => (0..=SUBJECTS.len(), 0..=PLANS.len()).prop_map(|(subject, plan)| About::Any(subject, plan)),
+    ];
     if scope.usage {
         let back = prop_oneof![6 => 0..4_i64, 3 => 0..40_i64, 1 => 0..110_i64];
         let days = prop_oneof![20 => 1..8_i64, 2 => 30..34_i64, 1 => -1..1_i64];
-        let usage = (who.clone(), back, days).prop_map(|((subject, plan), back, days)| Metering::Usage {
-            subject,
-            plan,
-            back,
-            days,
-        });
+        let usage = (about.clone(), back, days);
+        let usage = usage.prop_map(|(about, back, days)| Metering::Usage { about, back, days });
         all.push((6, usage.boxed()));
     }
     if scope.grants {
-        let grant = (who, 0..12_usize, number()).prop_map(|((subject, plan), quota, remaining)| {
-            Metering::Grant { subject, plan, quota, remaining }
-        });
+        let grant = (about, 0..12_usize, number());
+        let grant = grant.prop_map(|(about, quota, remaining)| Metering::Grant { about, quota, remaining });
         all.push((5, grant.boxed()));
     }
     if scope.alerts {
@@ -98,6 +106,10 @@ pub(super) fn metering(scope: Scope) -> (u32, BoxedStrategy<Metering>) {
         let rotate = (prop_oneof![3 => 0..3_usize, 2 => 0..=KEYS + 3], overlap, old(), old())
             .prop_map(|(key, overlap, id, value)| Metering::Rotate { key, overlap, id, value });
         all.push((4, rotate.boxed()));
+        let overlap = (0..3_usize, -1..=1_i64, request(scope)).prop_map(|(back, offset, request)| {
+            Metering::Overlap { back, offset, request: Box::new(request) }
+        });
+        all.push((2, overlap.boxed()));
     }
     if scope.snapshots {
         let op = prop_oneof![2 => Just("snapshot"), 3 => Just("restore")];
@@ -120,7 +132,7 @@ fn by_id(op: BoxedStrategy<&'static str>) -> impl Strategy<Value = Metering> {
         1 => Just(Which::Nobody),
     ];
     let times = prop_oneof![6 => Just(1_usize), 1 => Just(2)];
-    (op, which, option::weighted(0.2, -1..=1_i64), times, cost())
+    (op, which, option::weighted(0.35, -1..=1_i64), times, cost())
         .prop_map(|(op, which, at_end, times, actual)| Metering::ById { op, which, at_end, times, actual })
 }
 
@@ -133,14 +145,21 @@ impl Assembler {
     pub(super) fn meter(&mut self, seed: &Metering, text: bool) {
         match seed {
             Metering::ById { op, which, at_end, times, actual } => {
-                let (id, late) = match *which {
+                let named = match *which {
+                    // A check has nothing to settle.
+                    Which::Admitted(n) if *op == "settle" && n % 8 != 7 => {
+                        back(&self.reservations, n).or(back(&self.admitted, n)).cloned()
+                    }
                     Which::Admitted(n) => back(&self.admitted, n).cloned(),
-                    Which::Refused(n) => back(&self.refused, n).map(|id| (id.clone(), None)),
+                    Which::Refused(n) => back(&self.refused, n).cloned(),
                     Which::Nobody => None,
-                }
-                .unwrap_or_else(|| ("nobody".to_owned(), None));
-                if let (Some(late), Some(offset)) = (late, at_end) {
-                    self.go(late + Nanos::from(*offset));
+                };
+                let mut id = named.unwrap_or_else(|| "nobody".to_owned());
+                if let (Some(offset), Which::Admitted(n)) = (at_end, *which)
+                    && let Some((open, end)) = back(&self.reserved, n).cloned()
+                {
+                    id = open;
+                    self.go(end + Nanos::from(*offset));
                 }
                 for _ in 0..*times {
                     let mut line = json!({ "op": op, "id": id });
@@ -150,21 +169,23 @@ impl Assembler {
                     self.push(line, text);
                 }
             }
-            Metering::Usage { subject, plan, back, days } => {
-                let today = day_of(Tz::UTC, self.now);
+            Metering::Usage { about, back, days } => {
+                let (subject, plan) = self.about(*about);
+                let newest = self.model.newest_row(&subject, &plan).filter(|_| days % 4 > 0);
+                let today = newest.unwrap_or_else(|| day_of(Tz::UTC, self.now));
                 let date = |after: i64| (today + Duration::days(after)).format("%Y-%m-%d").to_string();
                 let line = json!({
-                    "op": "usage", "subject": name(&SUBJECTS, *subject), "plan": name(&PLANS, *plan),
+                    "op": "usage", "subject": subject, "plan": plan,
                     "from": date(-back), "to": date(days - 1 - back),
                 });
                 self.push(line, text);
             }
-            Metering::Grant { subject, plan, quota, remaining } => {
-                let plan = name(&PLANS, *plan);
-                let names = self.plans.get(plan).map(quota_names).unwrap_or_default();
+            Metering::Grant { about, quota, remaining } => {
+                let (subject, plan) = self.about(*about);
+                let names = self.plans.get(&plan).map(quota_names).unwrap_or_default();
                 let limit = back(&names, *quota).map_or("nothing", String::as_str);
                 let line = json!({
-                    "op": "grant", "subject": name(&SUBJECTS, *subject), "plan": plan, "limit": limit,
+                    "op": "grant", "subject": subject, "plan": plan, "limit": limit,
                     "remaining": self.number(remaining),
                 });
                 self.push(line, text);
@@ -184,8 +205,34 @@ impl Assembler {
                 });
                 self.push(line, text);
             }
+            Metering::Overlap { back: n, offset, request } => {
+                let Some((old, end)) = back(&self.ending, *n).cloned() else {
+                    return;
+                };
+                self.go(end + Nanos::from(*offset));
+                let mut line = self.request("check", request);
+                line["key"] = json!(old);
+                self.push(line, text);
+            }
             Metering::Snapshot(op, name) => self.push(json!({ "op": op, "name": name }), text),
         }
+    }
+
+    fn about(&self, about: About) -> (String, String) {
+        let name = |all: &[&str], which: usize| all.get(which).copied().unwrap_or("nobody").to_owned();
+        match about {
+            About::Any(subject, plan) => (name(&SUBJECTS, subject), name(&PLANS, plan)),
+            About::Known(n) => {
+                let known: Vec<_> = self.model.logged_quotas().collect();
+                back(&known, n).cloned().unwrap_or_else(|| (name(&SUBJECTS, 0), name(&PLANS, 0)))
+            }
+        }
+    }
+
+    /// The value of a key.
+    pub(super) fn key_value(&self, id: &str) -> String {
+        let rotated = self.rotated.iter().find(|(known, _)| known == id);
+        rotated.map_or_else(|| id.replacen('i', "k", 1), |(_, value)| value.clone())
     }
 
     /// The id of a key: those of the plan file, then those of rotations.
@@ -193,10 +240,6 @@ impl Assembler {
         let rotated = key.checked_sub(KEYS).and_then(|n| back(&self.rotated, n));
         rotated.map_or_else(|| format!("i{key}"), |(id, _)| id.clone())
     }
-}
-
-fn name(all: &[&'static str; 3], which: usize) -> &'static str {
-    all.get(which).copied().unwrap_or("nobody")
 }
 
 /// The names of a plan's quotas and throttles as answers show them, a pool's too.
