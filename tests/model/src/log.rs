@@ -30,8 +30,8 @@
 //! * A change of period to windows of a day or more takes the sum of the rows whose days begin in the
 //!   new window, even if the old window was over. The new window is that of the change, or that of the
 //!   start of the newest day with a debit or of the old window's start, whichever is the latest. The
-//!   allowance's difference from the limit (initial
-//!   debit, grant) is kept if it was not. Only rows that are kept are summed, for `forever` too.
+//!   allowance's difference from the limit (initial debit, grant) is kept if the old window was not
+//!   over, and is none if it was. Only rows that are kept are summed, for `forever` too.
 //! * The log stays with the name of its subject: one that is removed finds it when it comes back.
 
 use crate::config::{string, text_of};
