@@ -1,8 +1,11 @@
 //! The plan file in its JSON form.
 
+use crate::concurrency::Cap;
+use crate::quota::Quota;
 use crate::route::Pattern;
 use crate::text::{self, Fraction, Nanos};
 use crate::window::Period;
+use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,14 +37,9 @@ pub enum KindSpec {
         delay: Option<u64>,
     },
     /// A window.
-    Quota {
-        /// What a window holds.
-        limit: u64,
-        /// When windows begin.
-        period: Period,
-        /// What the window of the first debit holds less.
-        initial_debit: u64,
-    },
+    Quota(Quota),
+    /// A cap on requests in flight.
+    Concurrency(Cap),
 }
 
 /// A usage plan.
@@ -153,6 +151,11 @@ pub fn string<'a>(value: &'a Value, what: &str) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| format!("{what} is not a string"))
 }
 
+/// The text of a field that must be there.
+pub fn text_of<'a>(fields: &'a Map<String, Value>, field: &str) -> Result<&'a str, String> {
+    string(fields.get(field).ok_or_else(|| format!("no {field}"))?, field)
+}
+
 fn boolean(value: &Value, what: &str) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("{what} is neither true nor false"))
 }
@@ -194,13 +197,10 @@ fn strings(value: &Value, what: &str) -> Result<Vec<String>, String> {
     array(value, what)?.iter().map(|v| string(v, what).map(str::to_owned)).collect()
 }
 
-/// The limits of a plan, a route or a pool: throttles as listed, then quotas as listed.
+/// The limits of a plan, a route or a pool: "throttles, quotas as in the file, concurrency".
 fn limits(value: &Value) -> Result<Vec<LimitSpec>, String> {
     let fields = object(value, "a set of limits")?;
     only(fields, &["throttle", "quotas", "concurrency"])?;
-    if fields.contains_key("concurrency") {
-        return Err("concurrency is not supported yet".to_owned());
-    }
     let mut all = Vec::new();
     match fields.get("throttle") {
         None => {}
@@ -215,6 +215,9 @@ fn limits(value: &Value) -> Result<Vec<LimitSpec>, String> {
         for value in array(value, "quotas")? {
             all.push(quota(value)?);
         }
+    }
+    if let Some(value) = fields.get("concurrency") {
+        all.push(concurrency(value)?);
     }
     let mut names = BTreeSet::new();
     for limit in &all {
@@ -266,27 +269,52 @@ fn quota(value: &Value) -> Result<LimitSpec, String> {
     if initial_debit > limit {
         return Err("initial_debit is more than the limit".to_owned());
     }
-    if let Some(alerts) = fields.get("alerts") {
-        for percent in array(alerts, "alerts")? {
-            text::integer(percent)?;
-        }
+    // "default 80 and 100"
+    let mut alerts = match fields.get("alerts") {
+        None => vec![80, 100],
+        Some(list) => array(list, "alerts")?.iter().map(text::integer).collect::<Result<_, _>>()?,
+    };
+    alerts.sort_unstable();
+    let different = alerts.windows(2).all(|pair| pair[0] < pair[1]);
+    if !different || alerts.iter().any(|percent| !(1..=100).contains(percent)) {
+        return Err("alerts are different percentages from 1 to 100".to_owned());
     }
-    let period = period(per, fields.get("start"), fields.get("zone"))?;
+    let zone = zone(fields.get("zone"))?;
+    let period = period(per, fields.get("start"), zone)?;
     Ok(LimitSpec {
         name: name.to_owned(),
         unit: unit(fields)?,
-        kind: KindSpec::Quota { limit, period, initial_debit },
+        kind: KindSpec::Quota(Quota { limit, initial_debit, period, zone, alerts }),
     })
 }
 
-fn period(per: &str, start: Option<&Value>, zone: Option<&Value>) -> Result<Period, String> {
-    let zone: chrono_tz::Tz = match zone {
-        None => chrono_tz::UTC,
-        Some(zone) => {
-            let name = string(zone, "zone")?;
-            name.parse().map_err(|_| format!("unknown zone {name:?}"))?
-        }
+/// "default 60 s"
+const LEASE: u64 = 60_000_000_000;
+
+fn concurrency(value: &Value) -> Result<LimitSpec, String> {
+    let fields = object(value, "concurrency")?;
+    only(fields, &["limit", "lease", "unit"])?;
+    let limit = text::integer(fields.get("limit").ok_or("no limit")?)?;
+    let lease = fields.get("lease").map_or(Ok(LEASE), text::duration)?;
+    if lease == 0 {
+        return Err("a lease of no length".to_owned());
+    }
+    Ok(LimitSpec {
+        name: "concurrency".to_owned(),
+        unit: unit(fields)?,
+        kind: KindSpec::Concurrency(Cap { limit, lease }),
+    })
+}
+
+fn zone(zone: Option<&Value>) -> Result<Tz, String> {
+    let Some(zone) = zone else {
+        return Ok(Tz::UTC);
     };
+    let name = string(zone, "zone")?;
+    name.parse().map_err(|_| format!("unknown zone {name:?}"))
+}
+
+fn period(per: &str, start: Option<&Value>, zone: Tz) -> Result<Period, String> {
     let start = start.map_or(Ok(0), text::integer)?;
     let highest = match per {
         "week" => 6,
@@ -372,7 +400,7 @@ mod tests {
         let names: Vec<_> = plan.limits.iter().map(|l| l.name.as_str()).collect();
         assert_eq!(names, ["throttle", "b", "15m"]);
         assert!(plan.covers(Some("pets/prod")) && !plan.covers(None) && !plan.covers(Some("x/y")));
-        assert!(matches!(plan.pool[0].kind, KindSpec::Quota { period: Period::Week(_, 6), .. }));
+        assert!(matches!(plan.pool[0].kind, KindSpec::Quota(Quota { period: Period::Week(_, 6), .. })));
     }
 
     #[test]
@@ -387,7 +415,13 @@ mod tests {
             json!({"quotas": [{"limit": 1, "per": "day", "zone": "Moon/Base"}]}),
             json!({"quotas": [{"limit": 1, "per": "day", "initial_debit": 2}]}),
             json!({"quotas": [{"limit": 1, "per": "0s"}]}),
-            json!({"concurrency": {"limit": 1}}),
+            json!({"concurrency": {"lease": "1s"}}),
+            json!({"concurrency": {"limit": 1, "lease": "0s"}}),
+            json!({"concurrency": [{"limit": 1}]}),
+            json!({"concurrency": {"limit": 1}, "quotas": [{"limit": 1, "per": "day", "name": "concurrency"}]}),
+            json!({"quotas": [{"limit": 1, "per": "day", "alerts": [0]}]}),
+            json!({"quotas": [{"limit": 1, "per": "day", "alerts": [101]}]}),
+            json!({"quotas": [{"limit": 1, "per": "day", "alerts": [50, 50]}]}),
             json!({"routes": {"GET": {}}}),
         ] {
             assert!(plan(&bad).is_err(), "{bad}");

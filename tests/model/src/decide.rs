@@ -1,62 +1,50 @@
 //! The decision.
 
+use crate::book::{Debit, Entry, Part};
+use crate::concurrency::Cap;
 use crate::config::{self, KindSpec, LimitSpec, Plan, string};
+use crate::cost::Cost;
 use crate::quota::Quota;
 use crate::text::Nanos;
 use crate::throttle::Throttle;
-use crate::{Kind, LimitId, Model, Owner, Place, route, text};
+use crate::{Kind, LimitId, Model, Owner, Place, StateId, route, text};
 use num_bigint::BigInt;
 use num_traits::Zero;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
-/// The fields of `check` and `peek`.
+/// The fields of `check`, `peek` and `reserve`.
 pub(crate) struct Request {
     key: String,
     stage: Option<String>,
     route: Option<(String, String)>,
     cost: Cost,
-}
-
-enum Cost {
-    /// "costs `n` on every limit, whatever its unit"
-    Every(u64),
-    /// "costs what it names"
-    Named(BTreeMap<String, u64>),
-}
-
-impl Cost {
-    fn of(&self, unit: &str) -> u64 {
-        match self {
-            Cost::Every(n) => *n,
-            Cost::Named(named) => named.get(unit).copied().unwrap_or(0),
-        }
-    }
+    pub id: Option<String>,
+    /// Of a reservation.
+    pub ttl: Option<u64>,
 }
 
 impl Request {
     pub(crate) fn parse(fields: &Map<String, Value>) -> Result<Self, String> {
         let optional = |name: &str| fields.get(name).map(|v| string(v, name)).transpose();
-        optional("id")?;
-        let cost = match fields.get("cost") {
-            None => Cost::Every(1),
-            Some(Value::Object(named)) => {
-                let mut costs = BTreeMap::new();
-                for (unit, cost) in named {
-                    costs.insert(unit.clone(), text::integer(cost)?);
-                }
-                Cost::Named(costs)
-            }
-            Some(cost) => Cost::Every(text::integer(cost)?),
-        };
         let route = optional("route")?.map(route::request).transpose()?;
         Ok(Request {
             key: optional("key")?.unwrap_or_default().to_owned(),
             stage: optional("stage")?.map(str::to_owned),
             route: route.map(|(method, path)| (method.to_owned(), path.to_owned())),
-            cost,
+            cost: Cost::parse(fields.get("cost"))?,
+            id: optional("id")?.map(str::to_owned),
+            ttl: fields.get("ttl").map(text::duration).transpose()?,
         })
     }
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// "nothing is debited".
+    Peek,
+    /// `check` and `reserve`.
+    Debit,
 }
 
 /// All limits of a plan, each with its identity.
@@ -95,7 +83,8 @@ fn placed<'a>(plan: &str, place: Place, limits: &'a [LimitSpec]) -> Vec<(LimitId
             name: spec.name.clone(),
             kind: match spec.kind {
                 KindSpec::Throttle { .. } => Kind::Throttle,
-                KindSpec::Quota { .. } => Kind::Quota,
+                KindSpec::Quota(_) => Kind::Quota,
+                KindSpec::Concurrency(_) => Kind::Concurrency,
             },
             unit: spec.unit.clone(),
         };
@@ -104,8 +93,8 @@ fn placed<'a>(plan: &str, place: Place, limits: &'a [LimitSpec]) -> Vec<(LimitId
     limits.iter().map(one).collect()
 }
 
-/// "`throttle` / `<quota name>` for a plan's own; `route:<pattern>:<name>` and `pool:<name>`".
-fn shown(id: &LimitId) -> String {
+/// "`throttle` / `<quota name>` / `concurrency` for a plan's own; `route:<pattern>:<name>` and `pool:<name>`".
+pub(crate) fn shown(id: &LimitId) -> String {
     match &id.place {
         Place::Plan => id.name.clone(),
         Place::Route(pattern) => format!("route:{pattern}:{}", id.name),
@@ -113,7 +102,7 @@ fn shown(id: &LimitId) -> String {
     }
 }
 
-fn nanos(n: impl Into<BigInt>) -> Value {
+pub(crate) fn nanos(n: impl Into<BigInt>) -> Value {
     let n: BigInt = n.into();
     u64::try_from(&n).map_or_else(|_| json!(n.to_string()), |n| json!(n))
 }
@@ -122,7 +111,8 @@ fn nanos(n: impl Into<BigInt>) -> Value {
 struct Applied {
     id: LimitId,
     /// Whose state it is, and of which limit.
-    state: (Owner, LimitId),
+    state: StateId,
+    /// Of a concurrency limit: the slots that the request takes.
     cost: u64,
     what: What,
 }
@@ -130,6 +120,7 @@ struct Applied {
 enum What {
     Throttle(Throttle, Option<u64>),
     Quota(Quota),
+    Concurrency(Cap),
 }
 
 /// How a limit judges a request.
@@ -145,7 +136,7 @@ enum Judgement {
 }
 
 impl Model {
-    pub(crate) fn decide(&mut self, now: Nanos, request: &Request, debit: bool) -> Value {
+    pub(crate) fn decide(&mut self, now: Nanos, request: &Request, mode: Mode) -> Value {
         let (owner, plan) = match self.who(now, request) {
             Ok(found) => found,
             Err(verdict) => {
@@ -176,19 +167,23 @@ impl Model {
             Some(_) if violated.iter().any(|(_, _, too_big)| *too_big) => "cost_exceeds_limit",
             Some(longest) => {
                 // "tie: quota, throttle, concurrency"
-                let mut ties = violated.iter().filter(|(_, retry, _)| retry == longest);
-                if ties.any(|(limit, _, _)| limit.id.kind == Kind::Quota) {
+                let ties = violated.iter().filter(|(_, retry, _)| retry == longest);
+                let kinds: Vec<Kind> = ties.map(|(limit, _, _)| limit.id.kind).collect();
+                if kinds.contains(&Kind::Quota) {
                     "quota_exceeded"
-                } else {
+                } else if kinds.contains(&Kind::Throttle) {
                     "throttled"
+                } else {
+                    "concurrency_exceeded"
                 }
             }
         };
         let names: Vec<String> = violated.iter().map(|(limit, _, _)| shown(&limit.id)).collect();
-        if admitted && debit {
-            for limit in limits.iter().filter(|limit| limit.cost > 0) {
-                self.debit(now, limit);
-            }
+        if admitted && mode == Mode::Debit {
+            self.admit(now, request, &limits);
+        }
+        if mode == Mode::Debit {
+            violated.iter().for_each(|(limit, _, _)| self.refuse(now, limit));
         }
         let standing: Vec<Value> = limits.iter().map(|limit| self.standing(now, limit)).collect();
         let mut answer = json!({
@@ -226,7 +221,7 @@ impl Model {
         }
         let plan = self.default_plan.as_ref().ok_or("key_unknown")?;
         // "Revoked is final": the key does not come back as an anonymous subject.
-        if self.registry.was_revoked(&digest) {
+        if self.registry.was_revoked(&digest, now) {
             return Err("key_revoked");
         }
         if !self.has_plan(plan) || !covers(plan) {
@@ -241,13 +236,14 @@ impl Model {
             let owner = if id.place == Place::Pool { &Owner::Pool } else { owner };
             let what = match &spec.kind {
                 KindSpec::Throttle { delay, .. } => What::Throttle(self.throttles[&id].clone(), *delay),
-                KindSpec::Quota { limit, period, initial_debit } => What::Quota(Quota {
-                    limit: *limit,
-                    initial_debit: *initial_debit,
-                    period: period.clone(),
-                }),
+                KindSpec::Quota(quota) => What::Quota(quota.clone()),
+                KindSpec::Concurrency(cap) => What::Concurrency(*cap),
             };
-            let cost = request.cost.of(&spec.unit);
+            let cost = match &spec.kind {
+                // "takes a slot if any of its costs is > 0"
+                KindSpec::Concurrency(_) => request.cost.any().into(),
+                _ => request.cost.of(&spec.unit),
+            };
             Applied { state: (owner.clone(), id.clone()), id, cost, what }
         };
         applying(name, plan, request).into_iter().map(one).collect()
@@ -260,7 +256,7 @@ impl Model {
         }
         match &limit.what {
             What::Throttle(throttle, delay) => {
-                let full_at = self.buckets.get(&limit.state);
+                let full_at = self.spent.buckets.get(&limit.state);
                 let patience = BigInt::from(delay.unwrap_or(0));
                 match throttle.wait(full_at, now, limit.cost) {
                     Some(wait) if wait <= patience => Judgement::Accepts(wait),
@@ -274,7 +270,7 @@ impl Model {
                 }
             }
             What::Quota(quota) => {
-                let state = self.quotas.get(&limit.state);
+                let state = self.spent.quotas.get(&limit.state);
                 if quota.admits(state, now, limit.cost) {
                     return Judgement::Accepts(BigInt::zero());
                 }
@@ -283,20 +279,83 @@ impl Model {
                     too_big: quota.limit > 0 && quota.exceeded_by(state, now, limit.cost),
                 }
             }
+            What::Concurrency(cap) => match cap.wait(self.spent.slots_of(&limit.state), now) {
+                Some(0) => Judgement::Accepts(BigInt::zero()),
+                wait => Judgement::Violated { retry: wait.map(BigInt::from), too_big: false },
+            },
         }
     }
 
-    fn debit(&mut self, now: Nanos, limit: &Applied) {
-        match &limit.what {
-            What::Throttle(throttle, _) => {
-                let full_at = throttle.debit(self.buckets.get(&limit.state), now, limit.cost);
-                self.buckets.insert(limit.state.clone(), full_at);
-            }
-            What::Quota(quota) => {
-                let state = quota.debit(self.quotas.get(&limit.state), now, limit.cost);
-                self.quotas.insert(limit.state.clone(), state);
+    /// "all are debited", and the request's id becomes known.
+    fn admit(&mut self, now: Nanos, request: &Request, limits: &[Applied]) {
+        let mut entry = Entry::new(self.lines, request.ttl.map(|ttl| now + Nanos::from(ttl)));
+        for limit in limits {
+            let (state, cost) = (limit.state.clone(), limit.cost);
+            match &limit.what {
+                What::Throttle(throttle, _) => {
+                    if cost > 0 {
+                        self.debit_throttle(now, &state, throttle, cost);
+                    }
+                    entry.parts.push(Part { state, cost, debit: None });
+                }
+                What::Quota(quota) => {
+                    let debit = (cost > 0).then(|| self.debit_quota(now, &state, quota, cost));
+                    entry.parts.push(Part { state, cost, debit });
+                }
+                What::Concurrency(cap) => {
+                    if cost > 0 {
+                        cap.take(self.spent.slots.entry(state.clone()).or_default(), now, self.lines);
+                        entry.slots.push(state);
+                    }
+                }
             }
         }
+        if let Some(id) = &request.id {
+            self.spent.book.insert(id.clone(), entry);
+        }
+    }
+
+    /// The quota of that identity, if its plan has it now.
+    pub(crate) fn quota_in_place(&self, id: &LimitId) -> Option<Quota> {
+        let plan = self.registry.plans.get(&id.plan)?;
+        let (_, spec) = limits_of(&id.plan, plan).into_iter().find(|(known, _)| known == id)?;
+        match &spec.kind {
+            KindSpec::Quota(quota) => Some(quota.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn debit_throttle(&mut self, now: Nanos, state: &StateId, throttle: &Throttle, cost: u64) {
+        let full_at = throttle.debit(self.spent.buckets.get(state), now, cost);
+        self.spent.buckets.insert(state.clone(), full_at);
+    }
+
+    pub(crate) fn debit_quota(&mut self, now: Nanos, state: &StateId, quota: &Quota, cost: u64) -> Debit {
+        let mut debited = quota.debit(self.spent.quotas.get(state), now, cost);
+        let start = debited.start;
+        if Model::logged(state) {
+            let date = quota.day(now.max(start));
+            let log = self.spent.logs.entry(state.clone()).or_default();
+            debited.row = log.debit(date, cost).then_some(date);
+        }
+        let row = debited.row;
+        self.spent.quotas.insert(state.clone(), debited);
+        self.note_remaining(state, quota);
+        self.crossed(state, quota);
+        Debit { window: Some(start), row }
+    }
+
+    /// "refusals", and "the first refusal (or `would_deny`) by that quota".
+    fn refuse(&mut self, now: Nanos, limit: &Applied) {
+        let What::Quota(quota) = &limit.what else {
+            return;
+        };
+        if Model::logged(&limit.state) {
+            let standing = quota.standing(self.spent.quotas.get(&limit.state), now);
+            let date = quota.day(now.max(standing.window.start));
+            self.spent.logs.entry(limit.state.clone()).or_default().refuse(date);
+        }
+        self.breached(now, &limit.state, quota);
     }
 
     /// "every limit that applies, as it stands after the decision"
@@ -304,7 +363,7 @@ impl Model {
         let name = shown(&limit.id);
         match &limit.what {
             What::Throttle(throttle, _) => {
-                let full_at = self.buckets.get(&limit.state);
+                let full_at = self.spent.buckets.get(&limit.state);
                 json!({
                     "name": name, "kind": "throttle", "limit": throttle.burst,
                     "remaining": nanos(throttle.remaining(full_at, now)),
@@ -312,13 +371,18 @@ impl Model {
                 })
             }
             What::Quota(quota) => {
-                let state = self.quotas.get(&limit.state);
+                let state = self.spent.quotas.get(&limit.state);
                 json!({
                     "name": name, "kind": "quota", "limit": quota.limit,
                     "remaining": nanos(quota.remaining(state, now)),
                     "reset_ns": quota.reset(state, now).map(nanos),
                 })
             }
+            What::Concurrency(cap) => json!({
+                "name": name, "kind": "concurrency", "limit": cap.limit,
+                "remaining": cap.remaining(self.spent.slots_of(&limit.state), now),
+                "reset_ns": null,
+            }),
         }
     }
 }

@@ -3,13 +3,20 @@
 //! with the model at hand, so that instants can fall on boundaries that its answers name.
 
 mod assemble;
+mod edits;
+mod metering;
 mod pools;
+mod scope;
 
+pub use scope::Scope;
+
+use metering::Metering;
 use pools::*;
 
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::strategy::Union;
 use serde_json::{Map, Value, json};
 
 /// A plan file, options, and a trace.
@@ -73,10 +80,11 @@ struct Step {
 #[derive(Clone, Debug)]
 enum What {
     Check {
-        peek: bool,
+        op: &'static str,
         times: usize,
         request: RequestSeed,
     },
+    Metering(Metering),
     KeyOp(&'static str, usize),
     Apply(Vec<Edit>),
     /// A line that is an error.
@@ -86,10 +94,22 @@ enum What {
 #[derive(Clone, Debug)]
 struct RequestSeed {
     key: Option<String>,
+    /// A key that a rotation made, counted from the latest.
+    rotated: Option<usize>,
     stage: Option<&'static str>,
     route: Option<&'static str>,
     cost: Option<CostSeed>,
-    id: Option<u8>,
+    id: Option<IdSeed>,
+    /// Of a reservation.
+    ttl: &'static str,
+}
+
+#[derive(Clone, Debug)]
+enum IdSeed {
+    /// That no line has used.
+    New,
+    /// That an earlier request had, counted from the latest.
+    Again(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +156,9 @@ enum LimitEdit {
     RestoreThrottle,
     DropQuota(usize),
     RestoreQuotas,
+    Concurrency(&'static str, Value),
+    DropConcurrency,
+    RestoreConcurrency,
     Clear,
 }
 
@@ -149,12 +172,22 @@ struct KeySeed {
     hashed: bool,
 }
 
-/// Random scenarios.
+/// Random scenarios of decisions.
 pub fn scenario() -> impl Strategy<Value = Scenario> {
-    seed().prop_map(|seed| assemble::assemble(&seed))
+    scenario_of(Scope::DECISIONS)
 }
 
-fn seed() -> impl Strategy<Value = Seed> {
+/// Random scenarios of the parts that are in scope.
+pub fn scenario_of(scope: Scope) -> impl Strategy<Value = Scenario> {
+    seed(scope).prop_map(move |seed| assemble::assemble(&seed, scope))
+}
+
+/// One of some strategies by weight; those of no weight are left out.
+fn one_of<T: std::fmt::Debug + 'static>(options: Vec<(u32, BoxedStrategy<T>)>) -> BoxedStrategy<T> {
+    Union::new_weighted(options.into_iter().filter(|(weight, _)| *weight > 0).collect()).boxed()
+}
+
+fn seed(scope: Scope) -> impl Strategy<Value = Seed> {
     let flag = (
         option::weighted(0.3, prop::bool::weighted(0.8)),
         option::weighted(0.15, offset_seconds()),
@@ -162,13 +195,13 @@ fn seed() -> impl Strategy<Value = Seed> {
     );
     let owner = prop_oneof![8 => 0..SUBJECTS.len(), 1 => Just(SUBJECTS.len())];
     (
-        prop::collection::vec(plan(), PLANS.len()),
+        prop::collection::vec(plan(scope), PLANS.len()),
         prop::collection::vec(plan_names(), SUBJECTS.len()),
         prop::collection::vec(owner, KEYS),
         prop::collection::vec(flag, KEYS),
         option::weighted(0.7, 0..PLANS.len()),
         start(),
-        prop::collection::vec(step(), 1..80),
+        prop::collection::vec(step(scope), 1..80),
     )
         .prop_map(|(plans, subjects, owners, flags, default_plan, start, steps)| Seed {
             plans,
@@ -243,7 +276,7 @@ fn throttles() -> impl Strategy<Value = Value> {
 }
 
 /// `per`, `start` and `zone` of a quota.
-fn period() -> impl Strategy<Value = Value> {
+fn period(scope: Scope) -> impl Strategy<Value = Value> {
     let zone = || option::weighted(0.8, select(&ZONES[..]).prop_map(Value::from));
     let calendar = |per: &'static str, starts: u32| {
         let start = option::weighted(0.7, (0..starts).prop_map(Value::from));
@@ -252,30 +285,43 @@ fn period() -> impl Strategy<Value = Value> {
             table(vec![("per", Some(json!(per))), ("start", start), ("zone", zone)])
         })
     };
+    // It is that of the usage log's days.
+    let fixed_zone =
+        if scope.usage { option::weighted(0.4, select(&ZONES[..])).boxed() } else { Just(None).boxed() };
+    let fixed_zone = fixed_zone.prop_map(|zone| zone.map(Value::from));
     prop_oneof![
-        3 => select(&FIXED[..]).prop_map(|per| json!({ "per": per })),
+        3 => (select(&FIXED[..]), fixed_zone).prop_map(|(per, zone)| {
+            table(vec![("per", Some(json!(per))), ("zone", zone)])
+        }),
         2 => calendar("day", 1),
         1 => calendar("week", 7),
         1 => calendar("month", 28),
     ]
 }
 
-fn quota(name: Option<&'static str>) -> impl Strategy<Value = Value> {
+fn quota(scope: Scope, name: Option<&'static str>) -> impl Strategy<Value = Value> {
     let initial_debit = option::weighted(0.25, prop_oneof![0..4_u64, limit()]);
     let unit = option::weighted(0.2, select(&UNITS[..]));
-    (limit(), period(), initial_debit, unit, prop::bool::weighted(0.1)).prop_map(
+    let alerts = option::weighted(if scope.alerts { 0.4 } else { 0.1 }, alerts());
+    (limit(), period(scope), initial_debit, unit, alerts).prop_map(
         move |(limit, period, initial_debit, unit, alerts)| {
             let mut quota = table(vec![
                 ("name", name.map(Value::from)),
                 ("limit", Some(json!(limit))),
                 ("initial_debit", initial_debit.map(|debit| json!(debit.min(limit)))),
                 ("unit", unit.map(Value::from)),
-                ("alerts", alerts.then(|| json!([80, 100]))),
+                ("alerts", alerts),
             ]);
             merge(&mut quota, &period);
             quota
         },
     )
+}
+
+fn alerts() -> impl Strategy<Value = Value> {
+    let some =
+        select(vec![vec![80, 100], vec![50], vec![100, 1, 34, 67], vec![], vec![100], vec![20, 40, 60, 90]]);
+    some.prop_map(|percent| json!(percent))
 }
 
 /// Takes over the fields of `from`.
@@ -285,14 +331,31 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
+fn lease() -> impl Strategy<Value = &'static str> {
+    select(&LEASES[..])
+}
+
+fn slots() -> impl Strategy<Value = u64> {
+    select(&SLOTS[..])
+}
+
 /// The limits of a plan, a route or a pool.
-fn limits() -> impl Strategy<Value = Value> {
+fn limits(scope: Scope) -> impl Strategy<Value = Value> {
     let names = subsequence(vec![Some("daily"), Some("q"), None], 0..=2).prop_shuffle();
-    let quotas =
-        names.prop_flat_map(|names| names.into_iter().map(|name| quota(name).boxed()).collect::<Vec<_>>());
+    let quotas = names.prop_flat_map(move |names| {
+        names.into_iter().map(|name| quota(scope, name).boxed()).collect::<Vec<_>>()
+    });
     let quotas = quotas.prop_map(Value::from);
-    (option::weighted(0.75, throttles()), option::weighted(0.6, quotas))
-        .prop_map(|(throttle, quotas)| table(vec![("throttle", throttle), ("quotas", quotas)]))
+    let concurrency = (slots(), option::weighted(0.8, lease())).prop_map(|(limit, lease)| {
+        table(vec![("limit", Some(json!(limit))), ("lease", lease.map(Value::from))])
+    });
+    let concurrency =
+        if scope.concurrency { option::weighted(0.4, concurrency).boxed() } else { Just(None).boxed() };
+    (option::weighted(0.75, throttles()), option::weighted(0.6, quotas), concurrency).prop_map(
+        |(throttle, quotas, concurrency)| {
+            table(vec![("throttle", throttle), ("quotas", quotas), ("concurrency", concurrency)])
+        },
+    )
 }
 
 fn stages() -> impl Strategy<Value = Value> {
@@ -300,19 +363,19 @@ fn stages() -> impl Strategy<Value = Value> {
     set.prop_map(|stages| json!(stages))
 }
 
-fn plan() -> impl Strategy<Value = Value> {
+fn plan(scope: Scope) -> impl Strategy<Value = Value> {
     let routes = prop_oneof![
         2 => Just(vec![]),
         1 => subsequence(PATTERNS.to_vec(), 1..=4),
     ]
-    .prop_flat_map(|patterns| {
-        patterns.into_iter().map(|p| limits().prop_map(move |l| (p, l)).boxed()).collect::<Vec<_>>()
+    .prop_flat_map(move |patterns| {
+        patterns.into_iter().map(|p| limits(scope).prop_map(move |l| (p, l)).boxed()).collect::<Vec<_>>()
     });
     (
         option::weighted(0.35, stages()),
-        limits(),
+        limits(scope),
         routes,
-        option::weighted(0.35, limits()),
+        option::weighted(0.35, limits(scope)),
         option::weighted(0.2, any::<bool>()),
     )
         .prop_map(|(stages, mut plan, routes, pool, observe)| {
@@ -360,7 +423,15 @@ fn number() -> impl Strategy<Value = Number> {
     ]
 }
 
-fn request() -> impl Strategy<Value = RequestSeed> {
+fn cost() -> impl Strategy<Value = CostSeed> {
+    prop_oneof![
+        3 => number().prop_map(CostSeed::Every),
+        1 => (option::of(number()), option::of(number()), any::<bool>())
+            .prop_map(|(requests, tokens, other)| CostSeed::Named(requests, tokens, other)),
+    ]
+}
+
+fn request(scope: Scope) -> impl Strategy<Value = RequestSeed> {
     let key = prop_oneof![
         40 => prop_oneof![6 => 0..1_usize, 3 => 1..3_usize, 1 => 0..KEYS]
             .prop_map(|key| Some(format!("k{key}"))),
@@ -369,19 +440,32 @@ fn request() -> impl Strategy<Value = RequestSeed> {
         1 => Just(None),
         1 => (4096..=4097_usize).prop_map(|length| Some("x".repeat(length))),
     ];
-    let cost = prop_oneof![
-        3 => number().prop_map(CostSeed::Every),
-        1 => (option::of(number()), option::of(number()), any::<bool>())
-            .prop_map(|(requests, tokens, other)| CostSeed::Named(requests, tokens, other)),
-    ];
+    let again = if scope.ids() { 1 } else { 0 };
+    let id =
+        one_of(vec![(30, Just(IdSeed::New).boxed()), (again, (0..6_usize).prop_map(IdSeed::Again).boxed())]);
+    let (ids, costs) = if scope.ids() { (0.6, 0.6) } else { (0.05, 0.4) };
+    let rotated = if scope.rotation { 3 } else { 0 };
+    let rotated = one_of(vec![
+        (10, Just(None).boxed()),
+        (rotated, prop_oneof![2 => Just(0_usize), 1 => 0..4_usize].prop_map(Some).boxed()),
+    ]);
     (
-        key,
+        (key, rotated),
         option::weighted(0.9, prop_oneof![5 => Just(STAGES[0]), 1 => select(&STAGES[..])]),
         option::weighted(0.6, select(&ROUTES[..])),
-        option::weighted(0.4, cost),
-        option::weighted(0.05, any::<u8>()),
+        option::weighted(costs, cost()),
+        option::weighted(ids, id),
+        select(&TTLS[..]),
     )
-        .prop_map(|(key, stage, route, cost, id)| RequestSeed { key, stage, route, cost, id })
+        .prop_map(|((key, rotated), stage, route, cost, id, ttl)| RequestSeed {
+            key,
+            rotated,
+            stage,
+            route,
+            cost,
+            id,
+            ttl,
+        })
 }
 
 fn key_seed() -> impl Strategy<Value = KeySeed> {
@@ -398,24 +482,32 @@ fn key_seed() -> impl Strategy<Value = KeySeed> {
     )
 }
 
-fn limit_edit() -> impl Strategy<Value = LimitEdit> {
-    prop_oneof![
+fn limit_edit(scope: Scope) -> impl Strategy<Value = LimitEdit> {
+    let concurrency = prop_oneof![
+        4 => slots().prop_map(|n| LimitEdit::Concurrency("limit", json!(n))),
+        1 => lease().prop_map(|lease| LimitEdit::Concurrency("lease", json!(lease))),
+        1 => Just(LimitEdit::DropConcurrency),
+        2 => Just(LimitEdit::RestoreConcurrency),
+    ];
+    let others = prop_oneof![
         6 => rate().prop_map(|rate| LimitEdit::Throttle("rate", json!(rate))),
         3 => burst().prop_map(|burst| LimitEdit::Throttle("burst", json!(burst))),
         1 => option::of(mode()).prop_map(|mode| LimitEdit::Throttle("mode", mode.into())),
         1 => option::of(select(&UNITS[..])).prop_map(|unit| LimitEdit::Throttle("unit", unit.into())),
         3 => (0..2_usize, limit()).prop_map(|(i, n)| LimitEdit::Quota(i, "limit", json!(n))),
         1 => (0..2_usize, 0..6_u64).prop_map(|(i, n)| LimitEdit::Quota(i, "initial_debit", json!(n))),
-        4 => (0..2_usize, period()).prop_map(|(i, period)| LimitEdit::Period(i, period)),
+        1 => (0..2_usize, alerts()).prop_map(|(i, percent)| LimitEdit::Quota(i, "alerts", percent)),
+        4 => (0..2_usize, period(scope)).prop_map(|(i, period)| LimitEdit::Period(i, period)),
         1 => Just(LimitEdit::DropThrottle),
         2 => Just(LimitEdit::RestoreThrottle),
         1 => (0..2_usize).prop_map(LimitEdit::DropQuota),
         2 => Just(LimitEdit::RestoreQuotas),
         1 => Just(LimitEdit::Clear),
-    ]
+    ];
+    one_of(vec![(28, others.boxed()), (if scope.concurrency { 6 } else { 0 }, concurrency.boxed())])
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+fn edit(scope: Scope) -> impl Strategy<Value = Edit> {
     let plans = || 0..PLANS.len();
     let subjects = || 0..SUBJECTS.len();
     let place = prop_oneof![
@@ -425,8 +517,8 @@ fn edit() -> impl Strategy<Value = Edit> {
     ];
     let keys = option::weighted(0.3, prop::collection::vec(key_seed(), 0..4));
     prop_oneof![
-        20 => (plans(), place, limit_edit()).prop_map(|(p, place, e)| Edit::Limits(p, place, e)),
-        2 => (plans(), plan()).prop_map(|(p, plan)| Edit::ReplacePlan(p, plan)),
+        20 => (plans(), place, limit_edit(scope)).prop_map(|(p, place, e)| Edit::Limits(p, place, e)),
+        2 => (plans(), plan(scope)).prop_map(|(p, plan)| Edit::ReplacePlan(p, plan)),
         1 => plans().prop_map(Edit::RemovePlan),
         4 => plans().prop_map(Edit::RestorePlan),
         2 => (plans(), option::of(stages())).prop_map(|(p, s)| Edit::Stages(p, s.into())),
@@ -437,21 +529,34 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(scope: Scope) -> impl Strategy<Value = Step> {
     let times = prop_oneof![2 => Just(1_usize), 1 => 2..6_usize];
-    let check = (prop::bool::weighted(0.15), times, request())
-        .prop_map(|(peek, times, request)| What::Check { peek, times, request });
+    let op = one_of(vec![
+        (6, Just("check").boxed()),
+        (1, Just("peek").boxed()),
+        (if scope.reservations { 5 } else { 0 }, Just("reserve").boxed()),
+    ]);
+    let check =
+        (op, times, request(scope)).prop_map(|(op, times, request)| What::Check { op, times, request });
     let op = prop_oneof![
         8 => Just("enable"),
         3 => Just("disable"),
         2 => Just("expire"),
         1 => Just("revoke"),
     ];
-    let what = prop_oneof![
-        40 => check,
-        3 => (op, 0..=KEYS).prop_map(|(op, id)| What::KeyOp(op, id)),
-        8 => prop::collection::vec(edit(), 1..3).prop_map(What::Apply),
-        1 => (0..10_usize).prop_map(What::Bad),
-    ];
+    let apply = prop::collection::vec(edit(scope), 1..3).prop_map(What::Apply);
+    let (metering, strategy) = metering::metering(scope);
+    let what = one_of(vec![
+        (40, check.boxed()),
+        (
+            3,
+            (op, 0..=if scope.rotation { KEYS + 3 } else { KEYS })
+                .prop_map(|(op, id)| What::KeyOp(op, id))
+                .boxed(),
+        ),
+        (8, apply.boxed()),
+        (1, (0..10_usize).prop_map(What::Bad).boxed()),
+        (metering, strategy.prop_map(What::Metering).boxed()),
+    ]);
     (jump(), prop::bool::weighted(0.1), what).prop_map(|(jump, text, what)| Step { jump, text, what })
 }

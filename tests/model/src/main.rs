@@ -30,7 +30,7 @@ fn run() -> Result<ExitCode, String> {
         return Err("usage: tollgate-model [--plan NAME] PLANS.json TRACE".to_owned());
     };
     let read = |path: &str| std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
-    let mut model = Model::from_plan_json(&read(plans)?)?;
+    let mut model = Model::from_plan_json(&read(plans)?)?.with_usage_log();
     if let Some(plan) = default_plan {
         if !model.has_plan(&plan) {
             return Err(format!("no plan {plan:?}"));

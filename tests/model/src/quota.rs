@@ -1,7 +1,10 @@
 //! Quota(limit, period, start, zone).
 
 use crate::text::Nanos;
-use crate::window::{Period, Window};
+use crate::window::{Period, Window, day_of, day_start};
+use crate::{Consumption, LimitId, Model, StateId};
+use chrono::NaiveDate;
+use chrono_tz::Tz;
 
 /// A quota as configured.
 #[derive(Clone, Debug)]
@@ -12,18 +15,26 @@ pub struct Quota {
     pub initial_debit: u64,
     /// When windows begin.
     pub period: Period,
+    /// Whose days the usage log has.
+    pub zone: Tz,
+    /// Ascending percentages.
+    pub alerts: Vec<u64>,
 }
 
-/// What is kept of a quota once it has been debited; nothing is kept before.
+/// What is kept of a quota once it has been debited or granted; nothing is kept before.
 #[derive(Clone, Debug)]
 pub struct QuotaState {
-    /// The start of the newest window that was debited: "A quota counts in the newest window that
+    /// The start of the newest window that was debited or granted: "A quota counts in the newest window that
     /// it has debited."
     pub start: Nanos,
     /// "`used` counts admitted cost in the window".
     pub used: i128,
     /// What the window's allowance is more (or less) than the limit.
     pub adjust: i128,
+    /// Whether it was ever debited; else the initial debit is still to come.
+    pub debited: bool,
+    /// The row of the last debit in the window, if there is a log.
+    pub row: Option<NaiveDate>,
 }
 
 /// A quota as it stands at an instant.
@@ -45,14 +56,25 @@ impl Quota {
         let window = self.period.window(now);
         let (window, used, adjust) = match state {
             // "until that debit every window is judged and reported as if it were that one"
-            None => (window, 0, -i128::from(self.initial_debit)),
+            None => (window, 0, self.fresh(None) - i128::from(self.limit)),
             Some(state) if state.start >= window.start => {
                 (self.period.window(state.start), state.used, state.adjust)
             }
-            Some(_) => (window, 0, 0),
+            Some(_) => (window, 0, self.fresh(state) - i128::from(self.limit)),
         };
         let allowance = (i128::from(self.limit) + adjust).max(0);
         Standing { window, used, adjust, allowance }
+    }
+
+    /// The allowance of windows that are neither debited nor granted.
+    pub fn fresh(&self, state: Option<&QuotaState>) -> i128 {
+        let initial = if state.is_some_and(|state| state.debited) { 0 } else { self.initial_debit };
+        i128::from(self.limit) - i128::from(initial)
+    }
+
+    /// The day of the log that holds an instant.
+    pub fn day(&self, at: Nanos) -> NaiveDate {
+        day_of(self.zone, at)
     }
 
     /// "Admitted iff `used + c <= allowance`".
@@ -69,9 +91,7 @@ impl Quota {
 
     /// The wait for a refused `cost`; none if no wait helps.
     pub fn wait(&self, state: Option<&QuotaState>, now: Nanos, cost: u64) -> Option<Nanos> {
-        // The next window holds `limit` if this quota has been debited before; until then every
-        // window is like this one, which refuses.
-        if state.is_none() || cost > self.limit {
+        if i128::from(cost) > self.fresh(state) {
             return None;
         }
         self.reset(state, now)
@@ -95,20 +115,52 @@ impl Quota {
             start: standing.window.start,
             used: standing.used + i128::from(cost),
             adjust: standing.adjust,
+            debited: true,
+            row: None,
         }
     }
 }
 
-/// The state after a change of period at `at`: "without a log [...] the old `used` stays until the
-/// new window ends". A window that is over by then leaves nothing but that there was a debit.
-pub fn change_period(old: &Period, new: &Period, state: &QuotaState, at: Nanos) -> QuotaState {
-    let open = old.window(state.start).end.is_none_or(|end| end > at);
-    if open {
-        let start = new.window(at.max(state.start)).start;
-        QuotaState { start, ..state.clone() }
-    } else {
-        let start = new.window(at).start;
-        QuotaState { start, used: 0, adjust: 0 }
+impl Consumption {
+    /// A change of a quota's period at `at`: "`used` becomes the sum of the usage log's rows dated in
+    /// the new current window (days of the quota's zone); without a log, or for windows under a day, the
+    /// old `used` stays until the new window ends". Without a log a window that is over by then leaves
+    /// nothing but that there was a debit.
+    pub fn change_period(&mut self, id: &LimitId, old: &Period, new: &Quota, at: Nanos, by_log: bool) {
+        let by_log = by_log && new.period.of_days();
+        let states: Vec<StateId> = self.quotas.keys().filter(|(_, of)| of == id).cloned().collect();
+        for owned in states {
+            let state = self.quotas[&owned].clone();
+            let open = old.window(state.start).end.is_none_or(|end| end > at);
+            if !open && !state.debited {
+                // A grant that is over.
+                self.quotas.remove(&owned);
+                continue;
+            }
+            let adjust = if open { state.adjust } else { 0 };
+            if by_log && Model::logged(&owned) {
+                let log = self.logs.get(&owned).cloned().unwrap_or_default();
+                // "A quota counts in the newest window that it has debited", which the rows tell.
+                let newest = log.newest_debit().map_or(at, |date| at.max(day_start(new.zone, date)));
+                let window = new.period.window(newest.max(state.start));
+                for debit in self.debits_of(&owned) {
+                    let summed = debit.row.is_some_and(|date| window.holds(day_start(new.zone, date)));
+                    debit.window = summed.then_some(window.start);
+                }
+                let used = log.sum(new, window);
+                let row = log.last_debited(new, window);
+                self.quotas.insert(owned, QuotaState { start: window.start, used, adjust, row, ..state });
+                continue;
+            }
+            let start = new.period.window(if open { at.max(state.start) } else { at }).start;
+            for debit in self.debits_of(&owned) {
+                let kept = open && debit.window == Some(state.start);
+                debit.window = kept.then_some(start);
+            }
+            let used = if open { state.used } else { 0 };
+            let row = state.row.filter(|_| open);
+            self.quotas.insert(owned, QuotaState { start, used, adjust, row, ..state });
+        }
     }
 }
 
@@ -120,7 +172,7 @@ mod tests {
 
     fn quota(limit: u64, initial_debit: u64, seconds: u64) -> Quota {
         let period = Period::Fixed(seconds * 1_000_000_000);
-        Quota { limit, initial_debit, period }
+        Quota { limit, initial_debit, period, zone: Tz::UTC, alerts: vec![] }
     }
 
     #[test]
@@ -138,18 +190,5 @@ mod tests {
         // An earlier instant counts in the newest window.
         assert_eq!(quota.remaining(Some(&state), 10 * S), 5);
         assert_eq!(quota.reset(Some(&state), 10 * S), Some(110 * S));
-    }
-
-    #[test]
-    fn a_period_changed_mid_window() {
-        let (short, long) = (Period::Fixed(60_000_000_000), Period::Fixed(600_000_000_000));
-        let state = QuotaState { start: 60 * S, used: 3, adjust: -1 };
-        let kept = change_period(&short, &long, &state, 119 * S);
-        assert_eq!((kept.start, kept.used, kept.adjust), (0, 3, -1));
-        let over = change_period(&short, &long, &state, 1200 * S);
-        assert_eq!((over.start, over.used, over.adjust), (1200 * S, 0, 0));
-        // The state's window is later than the change.
-        let later = change_period(&long, &short, &QuotaState { start: 600 * S, ..state }, 5 * S);
-        assert_eq!((later.start, later.used), (600 * S, 3));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{Change, KeyDigest, Plan, SubjectSpec};
 use crate::text::Nanos;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A key that is listed.
 #[derive(Clone, Debug)]
@@ -33,9 +33,12 @@ pub struct Registry {
     pub plans: BTreeMap<String, Plan>,
     /// Subjects by name.
     pub subjects: BTreeMap<String, Subject>,
-    /// "Revoked is final": of a digest, listed or not.
-    revoked: BTreeSet<KeyDigest>,
+    /// "Revoked is final": of a digest, listed or not, from which instant on.
+    revoked: BTreeMap<KeyDigest, Nanos>,
 }
+
+/// From when on a key is revoked that is so at every instant.
+pub const ALWAYS: Nanos = 0;
 
 impl Registry {
     /// The registry after a change, or why there is none.
@@ -115,7 +118,7 @@ impl Registry {
 
     /// "in this order: [...] revoked, expired, disabled"
     pub fn key_state(&self, key: &Key, now: Nanos) -> Option<&'static str> {
-        if self.revoked.contains(&key.digest) {
+        if self.was_revoked(&key.digest, now) {
             Some("key_revoked")
         } else if key.expires.is_some_and(|expires| now >= expires) {
             Some("key_expired")
@@ -126,9 +129,41 @@ impl Registry {
         }
     }
 
-    /// Whether a key was ever revoked, listed or not.
-    pub fn was_revoked(&self, digest: &KeyDigest) -> bool {
-        self.revoked.contains(digest)
+    /// Whether a key is revoked, listed or not.
+    pub fn was_revoked(&self, digest: &KeyDigest, now: Nanos) -> bool {
+        self.revoked.get(digest).is_some_and(|from| *from <= now)
+    }
+
+    fn revoke(&mut self, digest: KeyDigest, from: Nanos) {
+        let known = self.revoked.entry(digest).or_insert(from);
+        *known = from.min(*known);
+    }
+
+    /// "the new key inherits enabled and expiry; both work until the overlap ends"
+    pub fn rotate(
+        &mut self,
+        at: Nanos,
+        old: &str,
+        end: Nanos,
+        new: &str,
+        value: KeyDigest,
+    ) -> Result<(), String> {
+        let mut all = self.subjects.values().flat_map(|subject| &subject.keys);
+        if all.any(|key| key.id == new || key.digest == value) || self.revoked.contains_key(&value) {
+            return Err(format!("the key {new:?} is no new one"));
+        }
+        let mut subjects = self.subjects.values_mut();
+        let found = subjects.find_map(|subject| {
+            let key = subject.keys.iter().find(|key| key.id == old)?.clone();
+            Some((subject, key))
+        });
+        let (subject, key) = found.ok_or_else(|| format!("unknown key id {old:?}"))?;
+        if self.revoked.get(&key.digest).is_some_and(|from| *from <= at) {
+            return Err(format!("key {old:?} is revoked"));
+        }
+        subject.keys.push(Key { id: new.to_owned(), digest: value, ..key });
+        self.revoke(key.digest, end);
+        Ok(())
     }
 
     /// `enable`, `disable`, `expire`, `revoke`.
@@ -141,7 +176,8 @@ impl Registry {
             // "no later decision [...] admits the key", also one at an earlier instant
             "expire" => key.expires = Some(0),
             _ => {
-                self.revoked.insert(key.digest);
+                let digest = key.digest;
+                self.revoke(digest, ALWAYS);
             }
         }
         Ok(())

@@ -30,7 +30,22 @@ pub struct Window {
     pub end: Option<Nanos>,
 }
 
+impl Window {
+    /// Whether an instant is in it.
+    pub fn holds(&self, at: Nanos) -> bool {
+        self.start <= at && self.end.is_none_or(|end| at < end)
+    }
+}
+
 impl Period {
+    /// Whether its windows are of a day and more, or else "under a day".
+    pub fn of_days(&self) -> bool {
+        match self {
+            Period::Fixed(length) => *length >= 86_400_000_000_000,
+            Period::Forever | Period::Day(_) | Period::Week(..) | Period::Month(..) => true,
+        }
+    }
+
     /// The window that holds `now`: for a calendar period the last start at or before `now` and
     /// the first one after it, among the starts of all local dates around `now`. Two starts may
     /// fall on one instant (a zone that skips a whole day); the empty window between them never
@@ -92,6 +107,14 @@ pub fn day_start(zone: Tz, date: NaiveDate) -> Nanos {
         }
     };
     Nanos::from(seconds) * SECOND
+}
+
+/// The latest date whose day has begun.
+pub fn day_of(zone: Tz, at: Nanos) -> NaiveDate {
+    let near = local(zone, at.div_euclid(SECOND)).date();
+    let first = near.checked_sub_days(Days::new(3)).expect("a date in range");
+    let begun = first.iter_days().take(7).filter(|date| day_start(zone, *date) <= at);
+    begun.max().expect("a day that has begun")
 }
 
 #[cfg(test)]
@@ -214,6 +237,23 @@ mod tests {
             "2026-01-14T15:00:00Z",
             "2026-02-14T15:00:00Z",
         );
+    }
+
+    #[test]
+    fn days_that_hold_an_instant() {
+        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
+        for (zone, at_, day) in [
+            (UTC, "2026-01-01T00:00:00Z", "2026-01-01"),
+            (Asia::Tokyo, "2026-01-01T14:59:59Z", "2026-01-01"),
+            (Asia::Tokyo, "2026-01-01T15:00:00Z", "2026-01-02"),
+            // Between the two midnights of 7 November, where clocks show 23:01 and later again.
+            (America::St_Johns, "2010-11-07T02:29:59Z", "2010-11-06"),
+            (America::St_Johns, "2010-11-07T02:45:00Z", "2010-11-07"),
+            (Pacific::Apia, "2011-12-30T09:59:59Z", "2011-12-29"),
+            (Pacific::Apia, "2011-12-30T10:00:00Z", "2011-12-31"),
+        ] {
+            assert_eq!(day_of(zone, at(at_)), date(day), "{zone} {at_}");
+        }
     }
 
     /// Windows tile time: each holds its instants, and the next begins where it ends.

@@ -1,32 +1,42 @@
 //! Puts a scenario together from its seed.
 
-use super::{
-    CostSeed, Edit, Jump, KEYS, KeySeed, LimitEdit, MAX_LINES, Number, PLANS, Place, SUBJECTS, Scenario,
-    Seed, Start, What, merge,
-};
-use crate::text::{Nanos, rate, whole};
+use super::edits::{feasible, numbers};
+use super::pools::*;
+use super::{CostSeed, IdSeed, Jump, KeySeed, MAX_LINES, Number, Scenario, Scope, Seed, Start, What};
+use crate::text::{self, Nanos};
 use crate::{Model, config};
 use chrono::{DateTime, Days, NaiveDate, Offset, SecondsFormat, TimeZone};
-use num_traits::{ToPrimitive, Zero};
 use serde_json::{Map, Value, json};
 
 const SECOND: Nanos = 1_000_000_000;
 const DAY: Nanos = 86_400 * SECOND;
 
-struct Assembler {
-    model: Model,
-    file: Value,
-    default_plan: Option<String>,
+pub(super) struct Assembler {
+    pub(super) model: Model,
+    pub(super) file: Value,
+    pub(super) default_plan: Option<String>,
     /// Plans as they are after the lines so far.
-    plans: Map<String, Value>,
+    pub(super) plans: Map<String, Value>,
     first: Nanos,
-    now: Nanos,
-    /// Instants that answers named.
-    boundaries: Vec<Nanos>,
+    pub(super) now: Nanos,
+    /// Instants that answers named, and ends of leases and reservations.
+    pub(super) boundaries: Vec<Nanos>,
+    /// Ids of admitted requests.
+    pub(super) admitted: Vec<String>,
+    /// Ids of reservations.
+    pub(super) reservations: Vec<String>,
+    /// Ids of open reservations, and from when on their settles are late.
+    pub(super) reserved: Vec<(String, Nanos)>,
+    /// Ids of refused requests.
+    pub(super) refused: Vec<String>,
+    /// Ids and values of keys that rotations made.
+    pub(super) rotated: Vec<(String, String)>,
+    /// Values of keys that were rotated, and the ends of their overlaps.
+    pub(super) ending: Vec<(String, Nanos)>,
     trace: Vec<Value>,
 }
 
-pub(super) fn assemble(seed: &Seed) -> Scenario {
+pub(super) fn assemble(seed: &Seed, scope: Scope) -> Scenario {
     let first = beginning(&seed.start);
     let file = plan_file(seed, first);
     let default_plan = seed.default_plan.map(|plan| PLANS[plan].to_owned());
@@ -34,21 +44,38 @@ pub(super) fn assemble(seed: &Seed) -> Scenario {
     if let Some(plan) = &default_plan {
         model = model.with_default_plan(plan);
     }
+    if scope.usage {
+        model = model.with_usage_log();
+    }
     let plans = file["plans"].as_object().expect("plans").clone();
-    let mut all =
-        Assembler { model, file, default_plan, plans, first, now: first, boundaries: vec![], trace: vec![] };
+    let mut all = Assembler {
+        model,
+        file,
+        default_plan,
+        plans,
+        first,
+        now: first,
+        boundaries: vec![],
+        admitted: vec![],
+        reservations: vec![],
+        reserved: vec![],
+        refused: vec![],
+        rotated: vec![],
+        ending: vec![],
+        trace: vec![],
+    };
     for step in &seed.steps {
         all.jump(&step.jump);
         match &step.what {
-            What::Check { peek, times, request } => {
+            What::Check { op, times, request } => {
                 for _ in 0..*times {
-                    let line = json!({ "op": if *peek { "peek" } else { "check" } });
-                    let line = all.request(line, request, *peek);
+                    let line = all.request(op, request);
                     all.push(line, step.text);
                 }
             }
+            What::Metering(op) => all.meter(op, step.text),
             What::KeyOp(op, id) => {
-                all.push(json!({ "op": op, "key_id": format!("i{id}") }), step.text);
+                all.push(json!({ "op": op, "key_id": all.key_id(*id) }), step.text);
             }
             What::Apply(edits) => {
                 let line = all.apply(edits);
@@ -89,12 +116,12 @@ fn beginning(start: &Start) -> Nanos {
     }
 }
 
-fn text(at: Nanos) -> Option<String> {
+fn written(at: Nanos) -> Option<String> {
     let at = DateTime::from_timestamp_nanos(i64::try_from(at).ok()?);
     Some(at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
-fn key(seed: &KeySeed, now: Nanos) -> Value {
+pub(super) fn key(seed: &KeySeed, now: Nanos) -> Value {
     let value = format!("k{}", seed.value);
     let mut key = json!({ "id": format!("i{}", seed.id) });
     if seed.hashed {
@@ -107,7 +134,7 @@ fn key(seed: &KeySeed, now: Nanos) -> Value {
         key["enabled"] = json!(enabled);
     }
     if let Some(seconds) = seed.expires {
-        key["expires"] = json!(text(now + Nanos::from(seconds) * SECOND));
+        key["expires"] = json!(written(now + Nanos::from(seconds) * SECOND));
     }
     key
 }
@@ -146,46 +173,6 @@ fn plan_file(seed: &Seed, now: Nanos) -> Value {
     json!({ "plans": plans, "subjects": subjects })
 }
 
-/// Every set of limits of a plan.
-fn places(plan: &mut Value) -> Vec<&mut Value> {
-    let mut all = Vec::new();
-    if let Some(fields) = plan.as_object_mut() {
-        for (name, value) in fields {
-            match name.as_str() {
-                "routes" => all.extend(value.as_object_mut().into_iter().flat_map(Map::values_mut)),
-                "pool" => all.push(value),
-                _ => {}
-            }
-        }
-    }
-    all
-}
-
-/// The throttles of a set of limits.
-fn throttles(limits: &mut Value) -> Vec<&mut Value> {
-    match limits.get_mut("throttle") {
-        None => vec![],
-        Some(Value::Array(list)) => list.iter_mut().collect(),
-        Some(one) => vec![one],
-    }
-}
-
-/// "a longer one may be refused at configuration": bursts that take at most 170 days to refill.
-fn feasible(plan: &mut Value) {
-    let clamp = |throttle: &mut Value| {
-        let rate = rate(throttle["rate"].as_str().expect("a rate")).expect("a rate");
-        let most = (rate * whole(170 * DAY)).to_integer();
-        let burst = throttle["burst"].as_u64().expect("a burst");
-        if !most.is_zero() {
-            throttle["burst"] = json!(burst.min(most.to_u64().unwrap_or(u64::MAX)));
-        }
-    };
-    throttles(plan).into_iter().for_each(clamp);
-    for limits in places(plan) {
-        throttles(limits).into_iter().for_each(clamp);
-    }
-}
-
 impl Assembler {
     fn jump(&mut self, jump: &Jump) {
         let to = match *jump {
@@ -204,6 +191,11 @@ impl Assembler {
             }
             Jump::First(offset) => self.first + Nanos::from(offset),
         };
+        self.go(to);
+    }
+
+    /// To an instant, if it is not too far off.
+    pub(super) fn go(&mut self, to: Nanos) {
         let (least, most) = (self.first - 328 * DAY, self.first + 1277 * DAY);
         if (least..=most).contains(&to) {
             self.now = to;
@@ -211,8 +203,8 @@ impl Assembler {
     }
 
     /// Adds a line, decides it, and notes the instants that the answer names.
-    fn push(&mut self, mut line: Value, as_text: bool) {
-        line["at"] = match text(self.now).filter(|_| as_text) {
+    pub(super) fn push(&mut self, mut line: Value, as_text: bool) {
+        line["at"] = match written(self.now).filter(|_| as_text) {
             Some(text) => json!(text),
             None => json!(u64::try_from(self.now).expect("an instant")),
         };
@@ -239,11 +231,47 @@ impl Assembler {
                 self.boundaries.push(instant);
             }
         }
+        if line["op"] == "rotate" && answer["status"] == "ok" {
+            let field = |name: &str| line[name].as_str().expect("a text").to_owned();
+            let overlap = text::duration(&line["overlap"]).expect("a duration");
+            let end = self.now + Nanos::from(overlap);
+            self.ending.push((self.key_value(&field("key_id")), end));
+            self.boundaries.push(end);
+            self.rotated.push((field("new_id"), field("value")));
+        }
+        if matches!(answer["status"].as_str(), Some("settled" | "late" | "refunded")) {
+            self.reserved.retain(|(id, _)| line["id"] != *id);
+        }
+        let verdict = answer["verdict"].as_str();
+        if line["op"] != "peek" && verdict.is_some() {
+            let admitted = matches!(verdict, Some("ok" | "delayed")) && answer["would_deny"] != true;
+            self.asked(&line, admitted);
+        }
         self.trace.push(line);
     }
 
-    fn request(&self, mut line: Value, seed: &super::RequestSeed, peek: bool) -> Value {
-        if let Some(key) = &seed.key {
+    /// Notes the id of a request, and when it ends.
+    fn asked(&mut self, line: &Value, admitted: bool) {
+        let id = line["id"].as_str().map(str::to_owned);
+        if !admitted {
+            self.refused.extend(id);
+            return;
+        }
+        let length = |value: &Value| text::duration(value).ok().map(Nanos::from);
+        let late = length(&line["ttl"]).map(|ttl| self.now + ttl);
+        let mut leases = Vec::new();
+        self.plans.values().for_each(|plan| super::edits::leases(plan, &mut leases));
+        self.boundaries.extend(leases.iter().filter_map(length).map(|lease| self.now + lease));
+        self.boundaries.extend(late);
+        self.reserved.extend(id.clone().zip(late));
+        self.reservations.extend(id.clone().filter(|_| late.is_some()));
+        self.admitted.extend(id);
+    }
+
+    pub(super) fn request(&self, op: &str, seed: &super::RequestSeed) -> Value {
+        let mut line = json!({ "op": op });
+        let rotated = seed.rotated.and_then(|n| super::metering::back(&self.rotated, n));
+        if let Some(key) = rotated.map(|(_, value)| value).or(seed.key.as_ref()) {
             line["key"] = json!(key);
         }
         if let Some(stage) = seed.stage {
@@ -252,14 +280,32 @@ impl Assembler {
         if let Some(route) = seed.route {
             line["route"] = json!(route);
         }
-        // "a live id used again is an error": ids are never used twice.
-        if let Some(id) = seed.id.filter(|_| !peek) {
-            line["id"] = json!(format!("{}-{id}", self.trace.len()));
+        let again = |back: usize| {
+            let all: Vec<&String> = self.refused.iter().chain(&self.admitted).collect();
+            super::metering::back(&all, back).map(|id| (*id).clone())
+        };
+        let new = || format!("r{}", self.trace.len());
+        let id = match seed.id {
+            Some(IdSeed::New) => Some(new()),
+            Some(IdSeed::Again(back)) => again(back),
+            None => (op == "reserve").then(new),
+        };
+        if let Some(id) = id {
+            line["id"] = json!(id);
         }
-        match &seed.cost {
-            None => {}
-            Some(CostSeed::Every(n)) => line["cost"] = json!(self.number(n)),
-            Some(CostSeed::Named(requests, tokens, other)) => {
+        if op == "reserve" {
+            line["ttl"] = json!(seed.ttl);
+        }
+        if let Some(cost) = &seed.cost {
+            line["cost"] = self.cost(cost);
+        }
+        line
+    }
+
+    pub(super) fn cost(&self, seed: &CostSeed) -> Value {
+        match seed {
+            CostSeed::Every(n) => json!(self.number(n)),
+            CostSeed::Named(requests, tokens, other) => {
                 let mut named = Map::new();
                 for (unit, n) in [("requests", requests), ("tokens", tokens)] {
                     if let Some(n) = n {
@@ -269,13 +315,12 @@ impl Assembler {
                 if *other {
                     named.insert("bytes".to_owned(), json!(3));
                 }
-                line["cost"] = Value::Object(named);
+                Value::Object(named)
             }
         }
-        line
     }
 
-    fn number(&self, seed: &Number) -> u64 {
+    pub(super) fn number(&self, seed: &Number) -> u64 {
         match *seed {
             Number::Plain(n) => n,
             Number::Near(i, offset) => {
@@ -287,79 +332,6 @@ impl Assembler {
                 n.saturating_add_signed(offset)
             }
         }
-    }
-
-    fn apply(&self, edits: &[Edit]) -> Value {
-        let mut plans = Map::new();
-        let mut subjects = Map::new();
-        for edit in edits {
-            match edit {
-                Edit::ReplacePlan(p, plan) => {
-                    plans.insert(PLANS[*p].to_owned(), plan.clone());
-                }
-                Edit::RemovePlan(p) => {
-                    // What `--plan` names stays.
-                    let known = self.plans.contains_key(PLANS[*p]);
-                    if known && self.default_plan.as_deref() != Some(PLANS[*p]) {
-                        plans.insert(PLANS[*p].to_owned(), Value::Null);
-                    }
-                }
-                Edit::RestorePlan(p) => {
-                    let plan = self.file["plans"][PLANS[*p]].clone();
-                    plans.insert(PLANS[*p].to_owned(), plan);
-                }
-                Edit::Stages(p, stages) => {
-                    let mut plan = self.plan(&plans, *p);
-                    set(&mut plan, "stages", stages);
-                    plans.insert(PLANS[*p].to_owned(), plan);
-                }
-                Edit::Observe(p, observe) => {
-                    let mut plan = self.plan(&plans, *p);
-                    set(&mut plan, "observe", &json!(observe));
-                    plans.insert(PLANS[*p].to_owned(), plan);
-                }
-                Edit::Limits(p, place, edit) => {
-                    let mut plan = self.plan(&plans, *p);
-                    let original = &self.file["plans"][PLANS[*p]];
-                    let (pattern, limits) = locate(&mut plan, original, place);
-                    edit_limits(limits, original_limits(original, place, &pattern), edit);
-                    plans.insert(PLANS[*p].to_owned(), plan);
-                }
-                Edit::Subject(s, names, keys) => {
-                    let names: Vec<&str> = names.iter().map(|plan| PLANS[*plan]).collect();
-                    let mut subject = json!({ "plans": names });
-                    if let Some(keys) = keys {
-                        subject["keys"] = keys.iter().map(|k| key(k, self.now)).collect();
-                    }
-                    subjects.insert(SUBJECTS[*s].to_owned(), subject);
-                }
-                Edit::RemoveSubject(s) => {
-                    subjects.insert(SUBJECTS[*s].to_owned(), Value::Null);
-                }
-                Edit::RestoreSubject(s) => {
-                    let subject = self.file["subjects"][SUBJECTS[*s]].clone();
-                    subjects.insert(SUBJECTS[*s].to_owned(), subject);
-                }
-            }
-        }
-        let mut line = json!({ "op": "apply" });
-        for (_, plan) in &mut plans {
-            feasible(plan);
-        }
-        if !plans.is_empty() {
-            line["plans"] = Value::Object(plans);
-        }
-        if !subjects.is_empty() {
-            line["subjects"] = Value::Object(subjects);
-        }
-        line
-    }
-
-    /// A plan as it is, with the edits so far; as in the plan file if it has been removed.
-    fn plan(&self, edited: &Map<String, Value>, p: usize) -> Value {
-        let plan = edited.get(PLANS[p]).filter(|plan| !plan.is_null());
-        let plan = plan.or_else(|| self.plans.get(PLANS[p]));
-        plan.unwrap_or(&self.file["plans"][PLANS[p]]).clone()
     }
 
     fn bad(&mut self, kind: usize) {
@@ -378,109 +350,5 @@ impl Assembler {
         };
         self.model.step(&line);
         self.trace.push(line);
-    }
-}
-
-/// Sets a field, or removes it where the value is null.
-fn set(table: &mut Value, field: &str, value: &Value) {
-    if value.is_null() {
-        table.as_object_mut().expect("a table").remove(field);
-    } else {
-        table[field] = value.clone();
-    }
-}
-
-/// The bursts and limits in a plan.
-fn numbers(value: &Value, all: &mut Vec<u64>) {
-    match value {
-        Value::Object(fields) => {
-            all.extend(fields.get("burst").and_then(Value::as_u64));
-            all.extend(fields.get("limit").and_then(Value::as_u64));
-            fields.values().for_each(|value| numbers(value, all));
-        }
-        Value::Array(list) => list.iter().for_each(|value| numbers(value, all)),
-        _ => {}
-    }
-}
-
-/// The set of limits to edit, and the pattern if it is a route's.
-fn locate<'a>(plan: &'a mut Value, original: &Value, place: &Place) -> (String, &'a mut Value) {
-    match place {
-        Place::Own => (String::new(), plan),
-        Place::Pool => {
-            if plan.get("pool").is_none() {
-                plan["pool"] = json!({});
-            }
-            (String::new(), &mut plan["pool"])
-        }
-        Place::Route(i) => {
-            let known = |plan: &Value| -> Vec<String> {
-                let routes = plan.get("routes").and_then(Value::as_object);
-                routes.into_iter().flat_map(Map::keys).cloned().collect()
-            };
-            let mut patterns = known(original);
-            patterns.extend(known(plan));
-            if patterns.is_empty() {
-                return (String::new(), plan);
-            }
-            let pattern = patterns[i % patterns.len()].clone();
-            if plan.get("routes").and_then(|routes| routes.get(&pattern)).is_none() {
-                plan["routes"][pattern.as_str()] = json!({});
-            }
-            let limits = &mut plan["routes"][pattern.as_str()];
-            (pattern, limits)
-        }
-    }
-}
-
-/// The same set of limits as in the plan file.
-fn original_limits<'a>(plan: &'a Value, place: &Place, pattern: &str) -> Option<&'a Value> {
-    match place {
-        Place::Pool => plan.get("pool"),
-        Place::Route(_) if !pattern.is_empty() => plan.get("routes")?.get(pattern),
-        _ => Some(plan),
-    }
-}
-
-fn edit_limits(limits: &mut Value, original: Option<&Value>, edit: &LimitEdit) {
-    let restored = |field: &str| original.and_then(|o| o.get(field)).cloned().unwrap_or_default();
-    let quota = |limits: &mut Value, i: usize, change: &dyn Fn(&mut Value)| {
-        if let Some(list) = limits.get_mut("quotas").and_then(Value::as_array_mut) {
-            let count = list.len().max(1);
-            if let Some(quota) = list.get_mut(i % count) {
-                change(quota);
-            }
-        }
-    };
-    match edit {
-        LimitEdit::Throttle(field, value) => match throttles(limits).first_mut() {
-            Some(throttle) => set(throttle, field, value),
-            None => {
-                let mut throttle = json!({ "rate": "10/s", "burst": 5 });
-                set(&mut throttle, field, value);
-                limits["throttle"] = throttle;
-            }
-        },
-        LimitEdit::Quota(i, field, value) => quota(limits, *i, &|quota| set(quota, field, value)),
-        LimitEdit::Period(i, period) => quota(limits, *i, &|quota| {
-            for field in ["per", "start", "zone"] {
-                set(quota, field, &Value::Null);
-            }
-            merge(quota, period);
-        }),
-        LimitEdit::DropThrottle => set(limits, "throttle", &Value::Null),
-        LimitEdit::RestoreThrottle => set(limits, "throttle", &restored("throttle")),
-        LimitEdit::DropQuota(i) => {
-            if let Some(list) = limits.get_mut("quotas").and_then(Value::as_array_mut)
-                && !list.is_empty()
-            {
-                list.remove(i % list.len());
-            }
-        }
-        LimitEdit::RestoreQuotas => set(limits, "quotas", &restored("quotas")),
-        LimitEdit::Clear => {
-            set(limits, "throttle", &Value::Null);
-            set(limits, "quotas", &Value::Null);
-        }
     }
 }

@@ -35,6 +35,9 @@ pub(super) const RATES: [&str; 22] = [
 pub(super) const BURSTS: [u64; 12] = [1, 2, 3, 5, 10, 64, 100, 1000, 2000, 1_000_000, 5_000_000_000, 1 << 40];
 pub(super) const LIMITS: [u64; 10] = [0, 1, 2, 3, 5, 8, 20, 1000, 1_000_000, 1_000_000_000_000];
 pub(super) const DELAYS: [&str; 7] = ["0s", "1ns", "300ms", "2s", "90s", "2h", "333333333ns"];
+pub(super) const SLOTS: [u64; 8] = [1, 1, 2, 2, 3, 5, 0, 1000];
+pub(super) const LEASES: [&str; 7] = ["1s", "10s", "10s", "90s", "2h", "1ns", "333333333ns"];
+pub(super) const TTLS: [&str; 8] = ["1s", "10s", "10s", "60s", "2h", "1ns", "0s", "30d"];
 pub(super) const FIXED: [&str; 10] =
     ["second", "minute", "hour", "15m", "90s", "250ms", "7h", "1d", "36h", "forever"];
 pub(super) const ZONES: [&str; 11] = [

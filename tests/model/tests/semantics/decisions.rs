@@ -1,49 +1,6 @@
-//! The model against numbers worked out by hand.
+//! Throttles, quotas, key states, changes.
 
-use serde_json::{Value, json};
-use tollgate_model::Model;
-
-const S: u64 = 1_000_000_000;
-/// 1 January 2026, 00:00 UTC, a Thursday.
-const T0: u64 = 1_767_225_600 * S;
-
-/// A model of some plans, with subject `acme`, whose key is `k`, on all of them.
-fn model(plans: Value) -> Model {
-    let names: Vec<&String> = plans.as_object().unwrap().keys().collect();
-    let acme = json!({ "plans": names, "keys": [{ "id": "i", "value": "k" }] });
-    let file = json!({ "plans": plans, "subjects": { "acme": acme } });
-    Model::from_plan_json(&file.to_string()).unwrap()
-}
-
-fn check(model: &mut Model, after: u64, cost: u64) -> Value {
-    model.step(&json!({ "at": T0 + after, "key": "k", "cost": cost }))
-}
-
-fn apply(model: &mut Model, after: u64, line: Value) -> Value {
-    let mut line = line;
-    line["at"] = json!(T0 + after);
-    line["op"] = json!("apply");
-    model.step(&line)["status"].clone()
-}
-
-/// Verdict, wait, delay.
-fn outcome(answer: &Value) -> (String, Option<u64>, u64) {
-    (
-        answer["verdict"].as_str().unwrap().to_owned(),
-        answer["retry_after_ns"].as_u64(),
-        answer["delay_ns"].as_u64().unwrap(),
-    )
-}
-
-/// Remaining and reset of one limit.
-fn stands(answer: &Value, limit: usize) -> (u64, Option<u64>) {
-    let limit = &answer["limits"][limit];
-    (limit["remaining"].as_u64().unwrap(), limit["reset_ns"].as_u64())
-}
-
-fn is(verdict: &str, wait: impl Into<Option<u64>>, delay: u64) -> (String, Option<u64>, u64) {
-    (verdict.to_owned(), wait.into(), delay)
-}
+use super::*;
 
 #[test]
 fn throttle() {
@@ -365,6 +322,11 @@ fn lines_that_are_errors() {
     for (i, line) in [
         json!({ "key": "k" }),
         json!({ "at": T0, "op": "settle", "id": "x" }),
+        json!({ "at": T0, "op": "settle", "id": "x", "actual": -1 }),
+        json!({ "at": T0, "op": "refund" }),
+        json!({ "at": T0, "op": "reserve", "key": "k", "id": "x" }),
+        json!({ "at": T0, "op": "reserve", "key": "k", "ttl": 1 }),
+        json!({ "at": T0, "op": "check", "key": "k", "ttl": 1 }),
         json!({ "at": T0, "key": "k", "cost": -1 }),
         json!({ "at": T0, "key": "k", "cost": 1.5 }),
         json!({ "at": T0, "key": "k", "x": 1 }),
