@@ -1,19 +1,47 @@
 //! The atomics and locks of the crate, named in one place so that a model checker can stand in for them.
 
-#[cfg(not(loom))]
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
 use core::sync::atomic::AtomicU8;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::thread::yield_now as spin_loop;
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread::yield_now as spin_loop;
 
+#[cfg(not(shuttle))]
 pub(crate) use parking_lot::Mutex;
+
+/// One whose waiting the scheduler sees.
+#[cfg(shuttle)]
+pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+
+#[cfg(shuttle)]
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Mutex<T> {
+        Mutex(parking_lot::Mutex::new(value))
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<parking_lot::MutexGuard<'_, T>> {
+        self.0.try_lock()
+    }
+
+    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
+        loop {
+            match self.0.try_lock() {
+                Some(guard) => return guard,
+                None => spin_loop(),
+            }
+        }
+    }
+}
 
 /// A number that is complete in itself. Relaxed: it publishes nothing, and whoever reads it checks what it leads to.
 #[derive(Debug, Default)]
@@ -40,17 +68,17 @@ impl Clone for Number {
     }
 }
 
-#[cfg(all(not(loom), not(target_arch = "x86_64")))]
+#[cfg(any(loom, shuttle))]
+pub(crate) use numbered_word::Word;
+#[cfg(all(not(any(loom, shuttle)), not(target_arch = "x86_64")))]
 pub(crate) use word::Word;
-#[cfg(loom)]
-pub(crate) use word_in_loom::Word;
-#[cfg(all(not(loom), target_arch = "x86_64"))]
+#[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
 pub(crate) use x86::Word;
 
-#[cfg(all(not(loom), target_arch = "x86_64"))]
+#[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
 mod x86;
 
-#[cfg(all(not(loom), not(target_arch = "x86_64")))]
+#[cfg(all(not(any(loom, shuttle)), not(target_arch = "x86_64")))]
 mod word {
     use portable_atomic::AtomicU128;
 
@@ -98,13 +126,15 @@ mod word {
     }
 }
 
-/// loom has no 128-bit atomics: values are numbered, and a word holds a number in a 64-bit atomic, whose
+/// Model checkers have no 128-bit atomics: values are numbered, and a word holds a number in a 64-bit atomic, whose
 /// orderings are thus the ones that are explored.
-#[cfg(loom)]
-mod word_in_loom {
+#[cfg(any(loom, shuttle))]
+mod numbered_word {
     use std::collections::HashMap;
 
-    use super::{AtomicU64, Mutex, Ordering};
+    use parking_lot::Mutex;
+
+    use super::{AtomicU64, Ordering};
 
     /// Values by number; number 0 is the value 0.
     static VALUES: Mutex<Option<(Vec<u128>, HashMap<u128, u64>)>> = Mutex::new(None);
@@ -137,9 +167,13 @@ mod word_in_loom {
             self.load(Ordering::Acquire)
         }
 
-        /// Always wrong but by chance, which a hint may be: nothing to explore.
-        pub(crate) fn position<const SHIFT: u32>(_words: &[Word; 4], _sought: u64) -> usize {
-            0
+        /// In loom always wrong but by chance, which a hint may be: nothing to explore.
+        pub(crate) fn position<const SHIFT: u32>(words: &[Word; 4], sought: u64) -> usize {
+            if cfg!(loom) {
+                return 0;
+            }
+            let found = |word: &Word| (word.load(Ordering::Relaxed) >> 64) as u64 >> SHIFT == sought;
+            words.iter().position(found).unwrap_or(0)
         }
 
         pub(crate) fn store(&self, value: u128, order: Ordering) {

@@ -146,7 +146,7 @@ fn specified(hasher: &SipHasher13, name: &[u8]) -> u64 {
     hasher.hash(name)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use std::collections::HashSet;
 

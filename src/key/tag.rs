@@ -51,7 +51,7 @@ impl Tagger {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use std::collections::HashSet;
 

@@ -141,7 +141,7 @@ pub(crate) trait Ledger {
     fn identity(&self, parts: &[&str]) -> u128;
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

@@ -38,7 +38,7 @@ impl Memory {
     }
 
     /// The same, touched, in huge pages where the system has them.
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn touched_heap(words: usize) -> Option<Memory> {
         let mut map = memmap2::MmapMut::map_anon(words.checked_mul(16)?).ok()?;
         #[cfg(target_os = "linux")]
@@ -53,6 +53,11 @@ impl Memory {
         touch(&mut map);
         let base = NonNull::new(map.as_mut_ptr())?;
         Some(Memory { base: base.cast(), words, _keeper: Box::new(map) })
+    }
+
+    #[cfg(any(loom, shuttle))]
+    pub(crate) fn touched_heap(words: usize) -> Option<Memory> {
+        Memory::heap(words)
     }
 
     /// A file, mapped for all processes that map it; made and made larger as needed. Its new bytes are zeros.
@@ -120,7 +125,7 @@ impl Memory {
 }
 
 /// Writes to every page.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 fn touch(bytes: &mut [u8]) {
     for byte in bytes.iter_mut().step_by(4096) {
         // A write that is not left out because it changes nothing.
@@ -129,20 +134,20 @@ fn touch(bytes: &mut [u8]) {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 struct Heap {
     start: NonNull<u8>,
     layout: std::alloc::Layout,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 // SAFETY: `Heap` does nothing but free the memory, which any thread may do.
 unsafe impl Send for Heap {}
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 // SAFETY: as above.
 unsafe impl Sync for Heap {}
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Heap {
     fn memory(words: usize) -> Option<Memory> {
         // An alignment of no more than a word lets the allocator hand out fresh pages, zeroed on first touch, where
@@ -158,7 +163,7 @@ impl Heap {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Drop for Heap {
     fn drop(&mut self) {
         // SAFETY: allocated in `Heap::new` with this layout, and `Memory`, which owns this, is gone.
@@ -166,10 +171,10 @@ impl Drop for Heap {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 struct Heap;
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 impl Heap {
     fn memory(words: usize) -> Option<Memory> {
         let mut list: Box<Vec<Word>> = Box::new((0..words).map(|_| Word::new(0)).collect());

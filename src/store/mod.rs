@@ -15,8 +15,10 @@ mod models;
 mod process;
 mod record;
 mod region;
+#[cfg(all(test, shuttle))]
+mod storms;
 mod table;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 mod txn;
 
@@ -57,16 +59,16 @@ pub(crate) enum Appended {
 }
 
 /// Records in a heap: as many commits of several words can go on at once.
-const HEAP_RECORDS: u32 = if cfg!(loom) { 2 } else { 64 };
+const HEAP_RECORDS: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 64 };
 
 /// The same in a region, where threads of several processes meet, and some may be dead.
-const REGION_RECORDS: u32 = if cfg!(loom) { 2 } else { 256 };
+const REGION_RECORDS: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 256 };
 
 /// Changes of limits that a region has room for.
 const REGION_EVENTS: u32 = 1 << 14;
 
 /// Groups that a growing table begins with, at most.
-const FIRST_GROUPS: u64 = if cfg!(loom) { 1 } else { 1 << 12 };
+const FIRST_GROUPS: u64 = if cfg!(any(loom, shuttle)) { 1 } else { 1 << 12 };
 
 /// See the module's comment.
 pub(crate) struct Store {
@@ -176,7 +178,6 @@ impl Store {
     }
 
     /// The same of full size, all of its memory touched.
-    #[cfg(not(loom))]
     pub(crate) fn touched_heap(size: Size) -> Option<Store> {
         let layout = size.layout(false)?;
         Some(Store::of(Memory::touched_heap(usize::try_from(layout.words).ok()?)?, layout, size))

@@ -37,13 +37,19 @@ use crate::sync::{AtomicUsize, Ordering, fence, spin_loop};
 pub(super) const MARK: u128 = 1 << 127;
 
 /// Most words that one decision can change.
-pub(super) const ENTRIES: usize = if cfg!(loom) { 8 } else { 128 };
+pub(super) const ENTRIES: usize = if cfg!(loom) {
+    8
+} else if cfg!(shuttle) {
+    32
+} else {
+    128
+};
 
 /// Words per record: control, and three words per entry.
 const STRIDE: u32 = 1 + 3 * ENTRIES as u32;
 
 /// How often a writer looks at an open record in its way before it ends it.
-const PATIENCE: u32 = if cfg!(loom) { 1 } else { 256 };
+const PATIENCE: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 256 };
 
 const FREE: u128 = 0;
 const OPEN: u128 = 1;
@@ -428,7 +434,7 @@ impl Records {
 
 /// A number that differs between threads, for each to begin its search at another record.
 fn thread_hint() -> usize {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     {
         use std::cell::Cell;
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -440,7 +446,7 @@ fn thread_hint() -> usize {
             hint.get()
         })
     }
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     {
         let _ = core::marker::PhantomData::<AtomicUsize>;
         0
