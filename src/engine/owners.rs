@@ -174,6 +174,8 @@ mod tests {
         }
     }
 
+    type Pattern<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>);
+
     /// Names as hosts have them: numbered, in decimal, in letters, in the bits of an address.
     #[test]
     fn names_of_a_pattern_spread_like_random_ones() {
@@ -186,7 +188,7 @@ mod tests {
             }
             key.to_vec()
         };
-        let patterns: [(&str, &dyn Fn(u32) -> Vec<u8>); 6] = [
+        let patterns: [Pattern<'_>; 6] = [
             ("letters", &in_letters),
             ("decimal", &|n| format!("client-{n:09}").into_bytes()),
             ("long", &|n| format!("a-client-with-a-name-{n:x}-and-more-behind-it").into_bytes()),
