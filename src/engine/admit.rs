@@ -15,13 +15,14 @@ use crate::sync::Number;
 
 impl Engine {
     /// Whether the request was admitted at once, and debited; if not, nothing was done.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> bool {
         match (request.identity, request.cost) {
-            (Identity::AnonymousIn(plan), Cost::Every(cost))
-                if self.admit_cell(plan, request.key, cost, now) =>
-            {
-                true
+            (Identity::AnonymousIn(plan), Cost::Every(cost)) => {
+                match self.admit_cell(plan, request.key, cost, now) {
+                    Some(admitted) => admitted,
+                    None => self.admit_resolved(request, now),
+                }
             }
             // What other processes say of the key is looked up on the long way.
             (Identity::Registered, _) if !self.shared => self.admit_key(request, now),
@@ -29,25 +30,26 @@ impl Engine {
         }
     }
 
-    /// The request of an anonymous subject on a plan of one throttle.
+    /// The request of an anonymous subject whose state is a cell; `None` if it may be elsewhere.
     #[inline(never)]
-    fn admit_cell(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> bool {
+    fn admit_cell(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> Option<bool> {
         let admitted = self.world.with_seen(|world| {
             let plan = world.plan(number).filter(|plan| plan.is_plain)?;
             let quick = plan.own.quick.as_ref()?;
             let known = (1..=MAX_KEY).contains(&key.len()) && cost > 0;
             if !known || !world.covers(now) || !self.is_up_to_date(world) {
-                return None;
+                return Some(false);
             }
             let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
-            let cell = self.store.find_glanced(hash)?;
-            // Of limits in a cell the throttle is the only one.
+            let Some(cell) = self.store.find_glanced(hash) else { return Some(false) };
             let level = level_under(cell.value, quick.segment)?;
-            let level = quick.throttle.as_ref()?.admit(level, now, cost)?;
+            // Of limits in a cell the throttle is the only one.
+            let Some(level) = quick.throttle.as_ref()?.admit(level, now, cost) else { return Some(false) };
             let new = with_level(cell.value, level);
             Some(cell.replace(new))
         });
-        admitted.flatten().unwrap_or(false)
+        // Else another world has to be fetched.
+        admitted.unwrap_or(Some(false))
     }
 
     /// The request of a key that was seen of late, of a subject on one plan.

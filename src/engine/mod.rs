@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
-    #[inline]
+    #[inline(always)]
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
         match self.admit(request, now.get()) {
             true => Decision::without_limits(Verdict::Ok),
