@@ -5,11 +5,11 @@
 //! schedules each storm has; a failure prints how to see it again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64 as Plain, Ordering::Relaxed};
 
 use shuttle::thread;
 
 use super::*;
+use crate::sync::Number;
 
 fn storm(body: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("TOLLGATE_SCHEDULES").map_or(2_000, |count| count.parse().unwrap());
@@ -151,7 +151,7 @@ fn decisions_over_several_lines_are_whole() {
 fn reclaiming_takes_nothing_but_what_is_fresh() {
     storm(|| {
         let store = store(60, 0);
-        let debits = Arc::new(Plain::new(0));
+        let debits = Arc::new(AtomicU64::new(0));
         let kept = 0..6u64;
         let passing = 6..12u64;
         let adders: Vec<_> = (0..2)
@@ -162,7 +162,7 @@ fn reclaiming_takes_nothing_but_what_is_fresh() {
                     for (a, b) in kept.zip(passing) {
                         add(&store, hash(a), 1);
                         add(&store, hash(b), 2);
-                        debits.fetch_add(1, Relaxed);
+                        debits.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             })
@@ -178,7 +178,7 @@ fn reclaiming_takes_nothing_but_what_is_fresh() {
         adders.into_iter().for_each(|thread| thread.join().unwrap());
         newcomer.join().unwrap();
         reclaimer.join().unwrap();
-        assert_eq!(debits.load(Relaxed), 12);
+        assert_eq!(debits.load(Ordering::Relaxed), 12);
         for n in kept {
             assert_eq!(level(&store, hash(n)), 2, "{n}");
         }
@@ -195,9 +195,11 @@ fn reclaiming_takes_nothing_but_what_is_fresh() {
 /// An owner dies after each of its steps in turn, among three who go on.
 #[test]
 fn who_dies_is_in_nobodys_way() {
-    let round = Plain::new(0);
+    // One schedule after the other.
+    let round = Number::new(0);
     storm(move || {
-        let steps = round.fetch_add(1, Relaxed) as u32 % 6;
+        let steps = round.get() % 6;
+        round.set(round.get() + 1);
         let store = store(1, 2);
         let (a, b) = (store.line(1).unwrap().count(), store.line(2).unwrap().count());
         let dead = {
