@@ -88,7 +88,8 @@ mod tests {
             recent.put(recent.tag(&n.to_le_bytes()), n);
         }
         let found = (0..1_000u32).filter(|n| recent.get(recent.tag(&n.to_le_bytes())) == Some(*n)).count();
-        assert!(found > 990, "{found}");
+        // Of about as many sets as keys four in a thousand have more than four: 4 keys are lost, seldom 20.
+        assert!(found > 970, "{found}");
         recent.put(recent.tag(&[7]), 1);
         recent.put(recent.tag(&[7]), 2);
         assert_eq!(recent.get(recent.tag(&[7])), Some(2));
