@@ -42,8 +42,7 @@ impl Engine {
             }
             let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
             let Some(cell) = self.store.find_glanced(hash) else { return Some(false) };
-            let level = level_under(cell.value, quick.segment)?;
-            // Of limits in a cell the throttle is the only one.
+            let level = level_under(cell.value, quick.cell_segment)?;
             let Some(level) = quick.throttle.as_ref()?.admit(level, now, cost) else { return Some(false) };
             let new = with_level(cell.value, level);
             Some(cell.replace(new))
@@ -56,7 +55,10 @@ impl Engine {
     #[inline(never)]
     fn admit_key(&self, request: &Request<'_>, now: u64) -> bool {
         let admitted = self.world.with_seen(|world| {
-            let brief = world.keys.seen_of_late(request.key).filter(|brief| now < brief.until);
+            // What is too long is not even hashed.
+            let known =
+                (request.key.len() <= MAX_KEY).then(|| world.keys.seen_of_late(request.key)).flatten();
+            let brief = known.filter(|brief| now < brief.until);
             let Some(brief) = brief.filter(|_| world.covers(now)) else {
                 return Some(self.admit_resolved(request, now));
             };
@@ -145,8 +147,7 @@ impl Engine {
     ) -> Option<Entry> {
         let (at, old, content) = self.store.find(hash)?;
         let Content::Line { line: number, pinned } = content else {
-            let level = level_under(old, quick.segment)?;
-            // Of limits in a cell the throttle is the only one.
+            let level = level_under(old, quick.cell_segment)?;
             let level = quick.throttle.as_ref()?.admit(level, now, cost)?;
             return Some(Entry { at, old, new: with_level(old, level) });
         };

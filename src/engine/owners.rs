@@ -1,6 +1,5 @@
 //! Numbers for whoever owns state: keyed hashes, so that nobody can aim for another's cell.
 
-use ahash::RandomState;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128;
@@ -30,8 +29,8 @@ enum Hash {
 
 /// Names of 8 to 32 bytes are hashed by NH with words of 64 bits (Black, Halevi, Krawczyk, Krovetz and Rogaway, "UMAC:
 /// Fast and Secure Message Authentication", CRYPTO 1999): the sum of products of word and key pairs, under which two
-/// names of a length collide with a probability of 2^-64. The length is added under a key of its own. Other
-/// names are hashed by rapidhash.
+/// names of a length collide with a probability of 2^-64, before the sum is folded to 64 bits. The length is added under
+/// a key of its own. Other names are hashed by rapidhash.
 struct Own {
     keys: [u64; 6],
     length: u64,
@@ -94,7 +93,7 @@ impl Own {
 impl Owners {
     /// Under keys that only this engine knows.
     pub(super) fn random() -> Owners {
-        let random = || RandomState::new().hash_one(0);
+        let random = || super::random() as u64;
         Owners {
             hash: Hash::Own(core::array::from_fn(|_| Own::random(random))),
             line_key: random(),

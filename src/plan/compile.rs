@@ -55,11 +55,13 @@ pub(crate) struct LineUse {
 pub(crate) struct Quick {
     pub line: u32,
     pub segment: u32,
+    /// The segment, where the state of a throttle that is the only limit can be a cell; else 0, which no cell has.
+    pub cell_segment: u32,
     pub unit: Arc<str>,
     pub throttle: Option<gcra::Narrow>,
     /// By slot; none for one that the plan does not use.
     pub quotas: [Option<QuickQuota>; QUOTAS],
-    /// Where the line of whoever was decided on last stands.
+    /// Where the line stands, if these are the limits of a pool.
     pub hint: Number,
 }
 
@@ -84,7 +86,8 @@ impl LimitSet {
         let [LineUse { shape, unit, .. }] = &self.lines[..] else { return None };
         let (line, segment, unit) = (shape.line, shape.segment, unit.clone());
         let quotas = [const { None }; QUOTAS];
-        let mut quick = Quick { line, segment, unit, throttle: None, quotas, hint: Number::default() };
+        let hint = Number::default();
+        let mut quick = Quick { line, segment, cell_segment: 0, unit, throttle: None, quotas, hint };
         for limit in &self.limits {
             match &limit.kind {
                 Kind::Throttle { .. } => quick.throttle = Some(shape.throttle.as_ref()?.narrow()?),
@@ -93,6 +96,9 @@ impl LimitSet {
                     quick.quotas[*slot] = Some(QuickQuota { limit: quota.limit, schedule });
                 }
             }
+        }
+        if quick.throttle.is_some() && quick.quotas.iter().all(Option::is_none) {
+            quick.cell_segment = segment;
         }
         Some(quick)
     }

@@ -107,9 +107,9 @@ impl Cell {
 /// The level of a cell in use, if it is one of its own that was written under `segment`.
 #[inline(always)]
 pub(crate) fn level_under(word: u128, segment: u32) -> Option<u64> {
-    // The kind's bit stands next to the segment.
+    // The kind's bit stands next to the segment: with it the number is no segment of a cell.
     let kind_and_segment = (word >> 64) as u32 & (2 * CELL_SEGMENTS - 1);
-    (kind_and_segment == segment).then_some(word as u64)
+    (kind_and_segment == segment && segment < CELL_SEGMENTS).then_some(word as u64)
 }
 
 /// The word of the same cell with another level.
@@ -188,6 +188,13 @@ mod tests {
             assert_eq!(cell.word() >> 127, 0);
         }
         assert_eq!(Cell::of(0), None);
+        let cell = |content| Cell { displacement: 0, tag: TAG, content }.word();
+        let level = cell(Content::Level { segment: 4095, level: 9 });
+        assert_eq!((level_under(level, 4095), level_under(level, 4094)), (Some(9), None));
+        for pinned in [false, true] {
+            let line = cell(Content::Line { line: 9, pinned });
+            assert!((0..20_000).all(|segment| level_under(line, segment).is_none()));
+        }
         assert!(!Cell::is(0, Cell::sought(0, 0)));
         let head = Head { tag: HEAD_TAG, segment: 65_535, high: HIGH };
         assert_eq!(Head::of(head.word()), head);

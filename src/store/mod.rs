@@ -346,15 +346,17 @@ impl Store {
         [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]
     }
 
-    /// The four words of a line, each good for nothing but to be compared with: if the count is still the same when it is
-    /// replaced, all four stood there at once. None of them has to be free of marks.
+    /// The four words of a line: if the count is still the same when it is replaced, all four stood there at once, as far as
+    /// they are not marked. Head and count are good for nothing but to be compared with.
     ///
-    /// The count's high half, which never takes a value twice, is read after its low half and before the other words.
+    /// The count's high half, which never takes a value twice, is read after its low half and before the other words. The
+    /// quotas are read whole: of one whose record is undone meanwhile the halves could be those of mark and value, while
+    /// the count has its old value again.
     #[inline(always)]
     pub(crate) fn glance_at_line(&self, line: Line) -> [u128; 4] {
         let words = self.memory.line(line.head());
         let count = words[1].glance();
-        [words[0].glance(), count, words[2].glance(), words[3].glance()]
+        [words[0].glance(), count, words[2].load(Ordering::Acquire), words[3].load(Ordering::Acquire)]
     }
 
     /// Number of events that were recorded.

@@ -20,7 +20,7 @@ use crate::sync::Ordering;
 const MAGIC: u64 = u64::from_be_bytes(*b"tollgate");
 
 /// Changes with every change of what words mean. 1: SipHash-1-3 names cells.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 const SIZES: At = 1;
 const EXTENT: At = 2;

@@ -179,3 +179,41 @@ fn a_key_can_move_and_a_subject_can_go() {
     assert_eq!(check(&engine, &Request::new("key"), T0).0, Verdict::KeyUnknown);
     assert!(engine.enable("k").is_err());
 }
+
+#[test]
+fn a_quota_that_comes_later_counts_for_whoever_was_there_before() {
+    let plan = |more: &str| format!("[plans.p]\nthrottle = {{ rate = \"100/s\", burst = 100 }}\n{more}");
+    for by_number in [false, true] {
+        let engine = engine(&plan(""));
+        let number = engine.plan_id("p").unwrap();
+        let request = |name: &'static str| match by_number {
+            true => Request::anonymous_in(number, name),
+            false => Request::anonymous("p", name),
+        };
+        assert_eq!(check(&engine, &request("one"), T0), OK);
+        assert_eq!(check(&engine, &request("other"), T0), OK);
+        apply(&engine, &plan("quotas = [{ limit = 3, per = \"day\" }]"), T0).unwrap();
+        // The thread has seen the change when the first comes again.
+        assert_eq!(check(&engine, &request("other"), T0), OK);
+        for _ in 0..3 {
+            assert_eq!(check(&engine, &request("one"), T0), OK);
+        }
+        assert_eq!(check(&engine, &request("one"), T0).0, Verdict::QuotaExceeded, "{by_number}");
+    }
+}
+
+#[test]
+fn as_many_limits_as_there_are_keep_their_states_apart() {
+    let throttle = || tollgate::Throttle::new("1/d", 5);
+    let plans = (0..2_100).map(|n| format!("p{n}"));
+    let changes = plans.clone().fold(tollgate::Changes::new(), |changes, name| {
+        changes.plan(&name, tollgate::Plan::new().throttle(throttle()))
+    });
+    let engine = tollgate::Engine::builder().changes(changes).build().unwrap();
+    for name in plans {
+        let number = engine.plan_id(&name).unwrap();
+        let admitted =
+            (0..7).filter(|_| check(&engine, &Request::anonymous_in(number, "x"), T0) == OK).count();
+        assert_eq!(admitted, 5, "{name}");
+    }
+}
