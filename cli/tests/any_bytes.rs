@@ -20,12 +20,17 @@ plans = ["gold"]
 keys  = [{ id = "acme-1", value = "hunter2", enabled = true, expires = "2027-06-01T00:00:00Z" }]
 "#;
 
-const LINES: [&str; 5] = [
+const LINES: [&str; 10] = [
     r#"{"at":1700000000000000000,"op":"check","key":"hunter2","stage":"pets/prod","route":"GET /pets/7?x=1","cost":{"requests":1,"tokens":300},"id":"i"}"#,
     r#"{"at":"2023-11-14T22:13:20.000000001Z","op":"peek","key":"hunter2","cost":18446744073709551615}"#,
     r#"{"at":1700000000000000000,"op":"revoke","key_id":"acme-1"}"#,
     r#"{"at":1700000000000000000,"op":"apply","plans":{"gold":{"quotas":[{"limit":1,"per":"day","start":0}]}},"subjects":{"acme":{"plans":["gold"],"keys":[{"id":"x","value":"hunter2"}]}}}"#,
     r#"{"at":1700000000000000000,"op":"settle","id":"i","actual":7}"#,
+    r#"{"at":1700000000000000000,"op":"reserve","key":"hunter2","id":"r","stage":"pets/prod","cost":{"tokens":2},"ttl":"60s"}"#,
+    r#"{"at":1700000000000000000,"op":"rotate","value":"hunter3","key_id":"acme-1","new_id":"acme-2","overlap":3600000000000}"#,
+    r#"{"at":1700000000000000000,"op":"usage","subject":"acme","plan":"gold","from":"2023-11-01","to":"2023-11-30"}"#,
+    r#"{"at":1700000000000000000,"op":"grant","subject":"acme","plan":"gold","limit":"daily","remaining":7}"#,
+    r#"{"at":1700000000000000000,"op":"restore","name":"n"}"#,
 ];
 
 const LOG: &str =

@@ -230,6 +230,13 @@ impl Replay<'_> {
             Ok(Answer::Decided { at, report, key, peek: false }) => summary.add(at, &report, &key),
             Ok(Answer::Decided { peek: true, .. }) => {}
             Ok(Answer::Changed(status)) => summary.changed(&status),
+            Ok(
+                Answer::Status(_)
+                | Answer::Settled { .. }
+                | Answer::Days(_)
+                | Answer::Events { .. }
+                | Answer::Rotated { .. },
+            ) => {}
             Err(error) => {
                 summary.failed();
                 if self.failed < SHOWN {

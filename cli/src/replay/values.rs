@@ -4,32 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
-use tollgate::Nanos;
+use tollgate::{Nanos, parse_duration};
 
-use super::line::{Cost, Field, Secret};
+use super::line::{Cost, Secret};
 use super::time;
-
-pub(super) struct FieldName;
-
-impl<'de> DeserializeSeed<'de> for FieldName {
-    type Value = Field;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for FieldName {
-    type Value = Field;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Field, E> {
-        Field::named(name).ok_or_else(|| E::custom(format_args!("unknown field `{name:.64}`")))
-    }
-}
 
 /// A string, or null for none. Holds the field's name for errors.
 pub(super) struct Text(pub(super) &'static str);
@@ -62,16 +40,16 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// As [`Text`], for keys: every other type of value is refused without being shown.
-pub(super) struct KeyText;
+/// As [`Text`], for secrets: every other type of value is refused without being shown.
+pub(super) struct SecretText(pub(super) &'static str);
 
-impl KeyText {
-    fn refused<T, E: serde::de::Error>() -> Result<T, E> {
-        Err(E::custom("`key` is not a string"))
+impl SecretText {
+    fn refused<T, E: serde::de::Error>(self) -> Result<T, E> {
+        Err(E::custom(format_args!("`{}` is not a string", self.0)))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for KeyText {
+impl<'de> DeserializeSeed<'de> for SecretText {
     type Value = Option<Secret<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -79,11 +57,11 @@ impl<'de> DeserializeSeed<'de> for KeyText {
     }
 }
 
-impl<'de> Visitor<'de> for KeyText {
+impl<'de> Visitor<'de> for SecretText {
     type Value = Option<Secret<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`key` to be a string")
+        write!(f, "`{}` to be a string", self.0)
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
@@ -99,27 +77,27 @@ impl<'de> Visitor<'de> for KeyText {
     }
 
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Self::Value, E> {
-        KeyText::refused()
+        self.refused()
     }
 
     fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Self::Value, E> {
-        KeyText::refused()
+        self.refused()
     }
 
     fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Self::Value, E> {
-        KeyText::refused()
+        self.refused()
     }
 
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Self::Value, E> {
-        KeyText::refused()
+        self.refused()
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        KeyText::refused()
+        self.refused()
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        KeyText::refused()
+        self.refused()
     }
 }
 
@@ -151,13 +129,97 @@ impl Visitor<'_> for Instant {
     }
 }
 
-/// A count of one unit, or of each unit (the field's name is then empty).
-struct Amount<'a>(&'a str);
+/// A value that may be null, for none.
+pub(super) struct OrNull<S>(pub(super) S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for OrNull<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for OrNull<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
+    }
+}
+
+/// A duration. Holds the field's name.
+pub(super) struct Length(pub(super) &'static str);
+
+impl Length {
+    fn refused<E: serde::de::Error>(&self, value: impl fmt::Display) -> E {
+        let (field, most) = (self.0, u64::MAX);
+        E::custom(format_args!(
+            "`{field}`: {value} is neither an integer of nanoseconds from 0 to {most} nor text such as \"60s\""
+        ))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Length {
+    type Value = Nanos;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Nanos, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Length {
+    type Value = Nanos;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` to be an integer of nanoseconds, or text such as \"60s\"", self.0)
+    }
+
+    fn visit_u64<E>(self, nanos: u64) -> Result<Nanos, E> {
+        Ok(Nanos::new(nanos))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, nanos: i64) -> Result<Nanos, E> {
+        Err(self.refused(nanos))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, nanos: f64) -> Result<Nanos, E> {
+        Err(self.refused(format_args!("{nanos:?}")))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Nanos, E> {
+        parse_duration(text).map_err(|error| E::custom(format_args!("`{}`: {error}", self.0)))
+    }
+}
+
+/// A count, or of a cost by unit the part of one.
+pub(super) struct Amount<'a> {
+    field: &'static str,
+    unit: Option<&'a str>,
+}
 
 impl Amount<'_> {
+    /// The whole value of a field.
+    pub(super) fn of(field: &'static str) -> Amount<'static> {
+        Amount { field, unit: None }
+    }
+
     fn refused<E: serde::de::Error>(&self, value: impl fmt::Display) -> E {
-        let unit = if self.0.is_empty() { String::new() } else { format!(" of `{:.64}`", self.0) };
-        E::custom(format_args!("`cost`{unit}: {value} is not an integer from 0 to {}", u64::MAX))
+        let unit = self.unit.map(|unit| format!(" of `{unit:.64}`")).unwrap_or_default();
+        let (field, most) = (self.field, u64::MAX);
+        E::custom(format_args!("`{field}`{unit}: {value} is not an integer from 0 to {most}"))
     }
 }
 
@@ -173,7 +235,8 @@ impl Visitor<'_> for Amount<'_> {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`cost` to hold integers from 0 to {}", u64::MAX)
+        let holds = if self.unit.is_some() { "hold integers" } else { "be an integer" };
+        write!(f, "`{}` to {holds} from 0 to {}", self.field, u64::MAX)
     }
 
     fn visit_u64<E>(self, amount: u64) -> Result<u64, E> {
@@ -189,7 +252,8 @@ impl Visitor<'_> for Amount<'_> {
     }
 }
 
-pub(super) struct CostOf;
+/// A cost, or null for none. Holds the field's name.
+pub(super) struct CostOf(pub(super) &'static str);
 
 impl<'de> DeserializeSeed<'de> for CostOf {
     type Value = Option<Cost<'de>>;
@@ -203,7 +267,7 @@ impl<'de> Visitor<'de> for CostOf {
     type Value = Option<Cost<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`cost` to be an integer, or an object of integers by unit")
+        write!(f, "`{}` to be an integer, or an object of integers by unit", self.0)
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -215,21 +279,22 @@ impl<'de> Visitor<'de> for CostOf {
     }
 
     fn visit_i64<E: serde::de::Error>(self, amount: i64) -> Result<Self::Value, E> {
-        Err(Amount("").refused(amount))
+        Err(Amount::of(self.0).refused(amount))
     }
 
     fn visit_f64<E: serde::de::Error>(self, amount: f64) -> Result<Self::Value, E> {
-        Err(Amount("").refused(format_args!("{amount:?}")))
+        Err(Amount::of(self.0).refused(format_args!("{amount:?}")))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut units: Vec<(Cow<'de, str>, u64)> = Vec::new();
-        while let Some(unit) = map.next_key_seed(Text("cost"))? {
+        while let Some(unit) = map.next_key_seed(Text(self.0))? {
             let unit = unit.unwrap_or_default();
             if units.iter().any(|(other, _)| *other == unit) {
-                return Err(A::Error::custom(format_args!("`cost` names the unit `{unit:.64}` twice")));
+                let field = self.0;
+                return Err(A::Error::custom(format_args!("`{field}` names the unit `{unit:.64}` twice")));
             }
-            let amount = map.next_value_seed(Amount(&unit))?;
+            let amount = map.next_value_seed(Amount { field: self.0, unit: Some(&unit) })?;
             units.push((unit, amount));
         }
         Ok(Some(Cost::Units(units)))
