@@ -214,7 +214,7 @@ fn a_broken_line_gets_an_error_and_the_rest_goes_on() {
         br#"{"at":5,"colour":1}"#,
         br#"{"at":5,"op":"fly"}"#,
         br#"{"at":5,"op":"enable","key_id":"nobody"}"#,
-        br#"{"at":5,"op":"reserve","id":"1","ttl":"60s"}"#,
+        br#"{"at":5,"op":"reserve","id":"1"}"#,
     ];
     let mut trace = Vec::new();
     for line in bad {
