@@ -13,7 +13,7 @@ use std::fmt;
 use serde::de::Deserializer as _;
 use tollgate::Nanos;
 
-use fields::RawVisitor;
+use fields::Raw;
 
 /// Why a line has no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -222,11 +222,9 @@ impl<'a> Line<'a> {
             Some(_) => return Err(LineError::new("not a JSON object: a line begins with '{'")),
             None => return Err(LineError::new("the line is blank")),
         }
+        let mut raw = Raw::default();
         let mut json = serde_json::Deserializer::from_slice(line);
-        let raw = json
-            .deserialize_map(RawVisitor)
-            .and_then(|raw| json.end().map(|()| raw))
-            .map_err(|error| LineError::json(&error))?;
+        json.deserialize_map(&mut raw).and_then(|()| json.end()).map_err(|error| LineError::json(&error))?;
         raw.typed()
     }
 }

@@ -92,8 +92,8 @@ fn names(mask: Mask) -> impl Iterator<Item = &'static str> {
 struct Kind {
     name: &'static str,
     takes: Mask,
-    /// Or the field that is missing. `at` and `op` have been taken out.
-    build: for<'a> fn(Raw<'a>) -> Result<Op<'a>, Field>,
+    /// Takes what it is made of out of the fields. Or the field that is missing.
+    build: for<'a> fn(&mut Raw<'a>) -> Result<Op<'a>, Field>,
 }
 
 const ASK: Mask = with(&[Field::Key, Field::Stage, Field::Route, Field::Cost, Field::Id]);
@@ -109,7 +109,7 @@ const KINDS: [Kind; 17] = [
         name: "reserve",
         takes: ASK | Field::Ttl.bit(),
         build: |raw| {
-            let ttl = need(raw.ttl, Field::Ttl)?;
+            let ttl = need(raw.ttl.take(), Field::Ttl)?;
             match raw.id {
                 Some(_) => Ok(Op::Reserve(raw.asked(), ttl)),
                 None => Err(Field::Id),
@@ -120,20 +120,23 @@ const KINDS: [Kind; 17] = [
         name: "settle",
         takes: ID | Field::Actual.bit(),
         build: |raw| {
-            Ok(Op::Settle { id: need(raw.id, Field::Id)?, actual: need(raw.actual, Field::Actual)? })
+            Ok(Op::Settle {
+                id: need(raw.id.take(), Field::Id)?,
+                actual: need(raw.actual.take(), Field::Actual)?,
+            })
         },
     },
-    Kind { name: "refund", takes: ID, build: |raw| Ok(Op::Refund { id: need(raw.id, Field::Id)? }) },
-    Kind { name: "release", takes: ID, build: |raw| Ok(Op::Release { id: need(raw.id, Field::Id)? }) },
+    Kind { name: "refund", takes: ID, build: |raw| Ok(Op::Refund { id: need(raw.id.take(), Field::Id)? }) },
+    Kind { name: "release", takes: ID, build: |raw| Ok(Op::Release { id: need(raw.id.take(), Field::Id)? }) },
     Kind {
         name: "usage",
         takes: with(&[Field::Subject, Field::Plan, Field::From, Field::To]),
         build: |raw| {
             Ok(Op::Usage {
-                subject: need(raw.subject, Field::Subject)?,
-                plan: need(raw.plan, Field::Plan)?,
-                from: need(raw.from, Field::From)?,
-                to: need(raw.to, Field::To)?,
+                subject: need(raw.subject.take(), Field::Subject)?,
+                plan: need(raw.plan.take(), Field::Plan)?,
+                from: need(raw.from.take(), Field::From)?,
+                to: need(raw.to.take(), Field::To)?,
             })
         },
     },
@@ -142,10 +145,10 @@ const KINDS: [Kind; 17] = [
         takes: with(&[Field::Subject, Field::Plan, Field::Limit, Field::Remaining]),
         build: |raw| {
             Ok(Op::Grant {
-                subject: need(raw.subject, Field::Subject)?,
-                plan: need(raw.plan, Field::Plan)?,
-                limit: need(raw.limit, Field::Limit)?,
-                remaining: need(raw.remaining, Field::Remaining)?,
+                subject: need(raw.subject.take(), Field::Subject)?,
+                plan: need(raw.plan.take(), Field::Plan)?,
+                limit: need(raw.limit.take(), Field::Limit)?,
+                remaining: need(raw.remaining.take(), Field::Remaining)?,
             })
         },
     },
@@ -158,10 +161,10 @@ const KINDS: [Kind; 17] = [
         takes: with(&[Field::KeyId, Field::Overlap, Field::NewId, Field::Value]),
         build: |raw| {
             Ok(Op::Rotate {
-                key_id: need(raw.key_id, Field::KeyId)?,
-                overlap: need(raw.overlap, Field::Overlap)?,
-                new_id: need(raw.new_id, Field::NewId)?,
-                value: raw.value,
+                key_id: need(raw.key_id.take(), Field::KeyId)?,
+                overlap: need(raw.overlap.take(), Field::Overlap)?,
+                new_id: need(raw.new_id.take(), Field::NewId)?,
+                value: raw.value.take(),
             })
         },
     },
@@ -176,12 +179,12 @@ const KINDS: [Kind; 17] = [
     Kind {
         name: "snapshot",
         takes: NAME,
-        build: |raw| Ok(Op::Snapshot { name: need(raw.name, Field::Name)? }),
+        build: |raw| Ok(Op::Snapshot { name: need(raw.name.take(), Field::Name)? }),
     },
     Kind {
         name: "restore",
         takes: NAME,
-        build: |raw| Ok(Op::Restore { name: need(raw.name, Field::Name)? }),
+        build: |raw| Ok(Op::Restore { name: need(raw.name.take(), Field::Name)? }),
     },
 ];
 
@@ -189,7 +192,8 @@ fn need<T>(value: Option<T>, field: Field) -> Result<T, Field> {
     value.ok_or(field)
 }
 
-/// A line's fields before it is known which of them its operation takes.
+/// A line's fields before it is known which of them its operation takes. It is large, and stays where
+/// it is from the first field to the operation.
 #[derive(Default)]
 pub(super) struct Raw<'a> {
     /// The fields that the line names, even as null.
@@ -219,7 +223,7 @@ pub(super) struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    pub(super) fn typed(mut self) -> Result<Line<'a>, LineError> {
+    pub(super) fn typed(&mut self) -> Result<Line<'a>, LineError> {
         let kind = match self.op.take() {
             None => &KINDS[0],
             Some(op) => KINDS.iter().find(|kind| kind.name == op).ok_or_else(|| {
@@ -238,32 +242,30 @@ impl<'a> Raw<'a> {
         Ok(Line { at, op })
     }
 
-    fn asked(self) -> Asked<'a> {
+    fn asked(&mut self) -> Asked<'a> {
         Asked {
-            key: self.key,
-            stage: self.stage,
-            route: self.route,
-            cost: self.cost.unwrap_or(Cost::Each(1)),
-            id: self.id,
+            key: self.key.take(),
+            stage: self.stage.take(),
+            route: self.route.take(),
+            cost: self.cost.take().unwrap_or(Cost::Each(1)),
+            id: self.id.take(),
         }
     }
 
-    fn key_change(self, change: KeyChange) -> Result<Op<'a>, Field> {
-        Ok(Op::Key(change, need(self.key_id, Field::KeyId)?))
+    fn key_change(&mut self, change: KeyChange) -> Result<Op<'a>, Field> {
+        Ok(Op::Key(change, need(self.key_id.take(), Field::KeyId)?))
     }
 }
 
-pub(super) struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw<'de>;
+impl<'de> Visitor<'de> for &mut Raw<'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw<'de>, A::Error> {
-        let mut raw = Raw::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let raw = self;
         while let Some(field) = map.next_key_seed(FieldName)? {
             let name = field.name();
             if raw.seen & field.bit() != 0 {
@@ -301,7 +303,7 @@ impl<'de> Visitor<'de> for RawVisitor {
                 Field::Subjects => raw.subjects = map.next_value()?,
             }
         }
-        Ok(raw)
+        Ok(())
     }
 }
 
