@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
+use jiff::civil;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
-use crate::error::PeriodError;
+use crate::error::{DateError, PeriodError};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::parse_duration;
 
@@ -85,6 +85,68 @@ pub(crate) struct Window {
     pub end: Option<u64>,
 }
 
+/// A day of the calendar, written as `2026-01-31`.
+///
+/// ```
+/// use tollgate::Date;
+/// let date: Date = "2026-02-28".parse()?;
+/// assert_eq!(date.next().to_string(), "2026-03-01");
+/// assert!("2026-02-30".parse::<Date>().is_err());
+/// # Ok::<(), tollgate::DateError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Date(
+    /// Days since 1970-01-01; within the years 0 to 9999.
+    i32,
+);
+
+impl Date {
+    const EPOCH: civil::Date = civil::Date::constant(1970, 1, 1);
+
+    fn of(date: civil::Date) -> Date {
+        // Below 2^23.
+        Date(date.since(Date::EPOCH).map_or(0, |span| span.get_days()))
+    }
+
+    fn civil(self) -> civil::Date {
+        Date::EPOCH.saturating_add(i64::from(self.0).days())
+    }
+
+    /// Days since 1970-01-01.
+    pub fn days(self) -> i32 {
+        self.0
+    }
+
+    /// The date so many days after 1970-01-01, brought within the years 0 to 9999.
+    pub fn from_days(days: i32) -> Date {
+        Date(days.clamp(-719_528, 2_932_896))
+    }
+
+    /// The day after it.
+    pub fn next(self) -> Date {
+        Date::from_days(self.0 + 1)
+    }
+}
+
+impl core::str::FromStr for Date {
+    type Err = DateError;
+
+    fn from_str(text: &str) -> Result<Date, DateError> {
+        let shape = |(place, byte): (usize, u8)| match place {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        };
+        let date = (text.len() == 10 && text.bytes().enumerate().all(shape)).then(|| text.parse().ok());
+        date.flatten().map(Date::of).ok_or_else(|| DateError(text.chars().take(64).collect()))
+    }
+}
+
+impl core::fmt::Display for Date {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.civil())
+    }
+}
+
 /// The windows of a period in a zone.
 #[derive(Clone, Debug)]
 pub(crate) struct Windows {
@@ -93,6 +155,13 @@ pub(crate) struct Windows {
     /// The calendar window found last: start in seconds since the epoch (bits 24..), length in
     /// seconds (bits 0..24); length 0: none yet. Relaxed: the word is complete in itself.
     found: Arc<AtomicU64>,
+}
+
+impl Window {
+    /// Whether an instant is in it.
+    pub(crate) fn holds(&self, at: i128) -> bool {
+        i128::from(self.start) <= at && self.end.is_none_or(|end| at < i128::from(end))
+    }
 }
 
 impl PartialEq for Windows {
@@ -113,6 +182,32 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, PeriodError> {
 impl Windows {
     pub(crate) fn new(period: Period, zone: TimeZone) -> Windows {
         Windows { period, zone, found: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// The days of the same zone.
+    pub(crate) fn days(&self) -> Windows {
+        Windows::new(Period::Day, self.zone.clone())
+    }
+
+    pub(crate) fn has_zone_of(&self, other: &Windows) -> bool {
+        self.zone == other.zone
+    }
+
+    /// Whether windows last for a day and more.
+    pub(crate) fn are_of_days(&self) -> bool {
+        !matches!(self.period, Period::Fixed(length) if length < 86_400 * SECOND)
+    }
+
+    /// The local date at `t`, which in an hour that occurs twice around midnight is the later one from its first midnight on.
+    pub(crate) fn date_at(&self, t: u64) -> Date {
+        let start = if self.period == Period::Day { self.at(t) } else { self.days().at(t) }.start;
+        let instant = Timestamp::new((start / SECOND) as i64, 0).unwrap_or(Timestamp::MAX);
+        Date::of(self.zone.to_datetime(instant).date())
+    }
+
+    /// The first instant of a local date, in nanoseconds since the epoch.
+    pub(crate) fn start_of_date(&self, date: Date) -> i128 {
+        self.midnight(date.civil())
     }
 
     /// The window that holds `t`.
@@ -169,15 +264,6 @@ impl Windows {
         self.number(self.at(t).start)
     }
 
-    /// The start of a window by its number, or an instant near it for a number that no window has.
-    pub(crate) fn start_of(&self, number: u64) -> u64 {
-        match self.period {
-            Period::Forever => 0,
-            Period::Fixed(length) => number.saturating_mul(length),
-            _ => number.saturating_mul(SECOND),
-        }
-    }
-
     fn calendar_window(&self, t: u64) -> Window {
         let found = self.found.load(Ordering::Relaxed);
         let (start, length) = ((found >> 24) * SECOND, (found & 0xff_ffff) * SECOND);
@@ -219,7 +305,7 @@ impl Windows {
     }
 
     /// First day of the window that `day` belongs to.
-    fn first_day(&self, day: Date) -> Date {
+    fn first_day(&self, day: civil::Date) -> civil::Date {
         match self.period {
             Period::Week { start } => {
                 let since = (day.weekday().to_sunday_zero_offset() - start as i8).rem_euclid(7);
@@ -237,7 +323,7 @@ impl Windows {
         }
     }
 
-    fn next_first_day(&self, first: Date) -> Date {
+    fn next_first_day(&self, first: civil::Date) -> civil::Date {
         match self.period {
             Period::Week { .. } => first.saturating_add(7.days()),
             // Day 28 at the latest, which every month has.
@@ -247,7 +333,7 @@ impl Windows {
     }
 
     /// First instant of a local day, in nanoseconds since the epoch.
-    fn midnight(&self, day: Date) -> i128 {
+    fn midnight(&self, day: civil::Date) -> i128 {
         let local = day.at(0, 0, 0, 0);
         let ambiguous = self.zone.to_ambiguous_timestamp(local);
         let at = |offset: jiff::tz::Offset| offset.to_timestamp(local);
@@ -263,7 +349,7 @@ impl Windows {
 }
 
 /// Day `1 + start` of the month of `day`.
-fn month_day(day: Date, start: u8) -> Date {
+fn month_day(day: civil::Date, start: u8) -> civil::Date {
     day.first_of_month().saturating_add(i64::from(start).days())
 }
 

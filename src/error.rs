@@ -38,6 +38,11 @@ pub enum RateError {
     TooFast(String),
 }
 
+/// A date could not be read.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{0:?} is not a date: write year, month and day, as in \"2026-01-31\"")]
+pub struct DateError(pub(crate) String);
+
 /// A quota's period could not be understood.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -124,6 +129,18 @@ pub enum KeyError {
     /// No registered key has this id.
     #[error("key_id {0:?} is not a registered key's id")]
     UnknownId(String),
+    /// What was revoked cannot be rotated.
+    #[error("key_id {0:?} is that of a revoked key: register a new key for its subject")]
+    Revoked(String),
+    /// The id of a new key is not a name.
+    #[error("{0}")]
+    Name(String),
+    /// The id or the key itself is another's, or was revoked.
+    #[error("new_id {0:?}: the id or the key is in use, or the key was revoked: give new ones")]
+    Taken(String),
+    /// The engine takes no key of this form.
+    #[error("new_id {0:?}: the key has not the form of the engine's keys: generate it")]
+    Format(String),
     /// The region has no room for the state of another key.
     #[error("key_id {0:?}: the region has no room for the key's state: plan for more lines")]
     NoRoom(String),
@@ -149,6 +166,64 @@ pub enum KeyError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// What a subject has used could not be read or changed; nothing was changed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// No registered subject has this name.
+    #[error("subject {0:?} is not registered")]
+    UnknownSubject(String),
+    /// No plan has this name.
+    #[error("plan {0:?} does not exist")]
+    UnknownPlan(String),
+    /// The subject is on other plans.
+    #[error("subject {subject:?} is not on plan {plan:?}")]
+    NotOnPlan {
+        /// The subject.
+        subject: String,
+        /// The plan.
+        plan: String,
+    },
+    /// The plan has no such quota for each subject.
+    #[error("limit {limit:?} is not a quota that subjects of plan {plan:?} have for themselves")]
+    NoQuota {
+        /// The plan.
+        plan: String,
+        /// As given.
+        limit: String,
+    },
+    /// Days in the wrong order, or too many of them.
+    #[error("from {from} to {to} is no range of 1 to 3660 days")]
+    Range {
+        /// The first day asked for.
+        from: String,
+        /// The last.
+        to: String,
+    },
+    /// More than can be granted.
+    #[error("remaining {remaining} is too much: at most {most}")]
+    TooMuch {
+        /// As given.
+        remaining: u64,
+        /// The most.
+        most: u64,
+    },
+    /// State is of no plans that there are: the region is damaged.
+    #[error("the state cannot be read: the region is damaged")]
+    Damaged,
+}
+
+/// An id is that of a request that the engine knows: open, settled, refunded or released.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("id {0:?} is that of an earlier request that was admitted: give each request an id of its own")]
+pub struct IdError(String);
+
+impl IdError {
+    pub(crate) fn new(id: &[u8]) -> IdError {
+        IdError(String::from_utf8_lossy(&id[..id.len().min(64)]).into_owned())
+    }
 }
 
 /// A memory region could not be attached.

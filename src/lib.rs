@@ -14,16 +14,21 @@ mod sync;
 mod time;
 
 pub use algo::rate::Rate;
+pub use calendar::Date;
 pub use engine::{
-    Capacity, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode, PlanId, Region,
-    Report, Request, Verdict, WhenFull,
+    Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode,
+    PlanId, RefundStatus, Region, ReleaseStatus, Report, Request, SettleStatus, Settlement, Threshold,
+    Ticket, UsageRow, Verdict, WhenFull,
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;
-pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError, RegionError};
+pub use error::{
+    ApplyError, DateError, DurationError, IdError, KeyError, PlanFileError, RateError, RegionError,
+    UsageError,
+};
 pub use key::{KeyFormat, Pepper, SecretKey};
 pub use plan::view;
-pub use plan::{Changes, Key, Limits, Plan, Quota, Subject, Throttle};
+pub use plan::{Changes, Concurrency, Key, Limits, Plan, Quota, Subject, Throttle};
 #[cfg(feature = "import")]
 pub use plan::{CsvImport, CsvKeys, CsvWarning, ImportedKey};
 pub use time::{Clock, ManualClock, Nanos, SystemClock, parse_duration};

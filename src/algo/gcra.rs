@@ -269,8 +269,9 @@ impl Timeline {
             return None;
         }
         let missing = level.saturating_sub(current.at_start);
-        let from_start = u64::try_from(missing.div_ceil(current.per_nano.into())).unwrap_or(u64::MAX);
-        Some(current.start.saturating_add(from_start).saturating_sub(now))
+        // Below 2^112 + 2^64.
+        let then = missing.div_ceil(current.per_nano.into()) + u128::from(current.start);
+        Some(u64::try_from(then.saturating_sub(now.into())).unwrap_or(u64::MAX))
     }
 
     /// `bucket` as it stands under the current segment, or `None` if it was written under a later
@@ -329,6 +330,13 @@ impl Timeline {
     pub(crate) fn debit(&self, bucket: Bucket, now: u64, cost: u64) -> Bucket {
         let level = bucket.level.max(self.refilled(now)).saturating_add(self.current.tokens(cost));
         Bucket { level: level.min(MAX_LEVEL), generation: self.generation }
+    }
+
+    /// The bucket after `tokens` were given back to it. What is full already gets no fuller: a level below the refill is that
+    /// of a full bucket.
+    pub(crate) fn credit(&self, bucket: Bucket, tokens: u64) -> Bucket {
+        let level = bucket.level.saturating_sub(self.current.tokens(tokens));
+        Bucket { level, generation: self.generation }
     }
 
     /// The current segment in 64 bits; `None` for rate 0, and where they do not reach for even a day.

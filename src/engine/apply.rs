@@ -194,15 +194,19 @@ impl World {
                 false => state,
             });
             let known = shared.or(known.map(|known| known.state)).unwrap_or_default();
+            let mut state = KeyState {
+                revoked: known.revoked,
+                enabled: key.enabled.unwrap_or(known.enabled),
+                expires: key.expires.or(known.expires),
+            };
+            state.revoke(self.keys.revoked_from(&key.digest));
+            let subject = subject.clone();
             self.keys.put(Record {
                 id: key.id,
                 digest: key.digest,
-                subject: subject.clone(),
-                state: KeyState {
-                    revoked: known.revoked || self.keys.was_revoked(&key.digest),
-                    enabled: key.enabled.unwrap_or(known.enabled),
-                    expires: key.expires.or(known.expires),
-                },
+                subject,
+                state,
+                rotated: false,
                 number: 0,
             });
         }

@@ -97,6 +97,8 @@ pub struct FullCounts {
     pub passed: u64,
     /// Cells taken from an owner whose state was not yet as fresh, by [`WhenFull::EvictSmallest`].
     pub evicted: u64,
+    /// Debits and refusals that the usage log has no row for.
+    pub unlogged: u64,
 }
 
 /// The engine's sums. Relaxed: they publish nothing, and each is exact by itself.
@@ -105,6 +107,7 @@ pub(super) struct FullTotals {
     refused: AtomicU64,
     passed: AtomicU64,
     evicted: AtomicU64,
+    unlogged: AtomicU64,
 }
 
 impl FullTotals {
@@ -113,6 +116,7 @@ impl FullTotals {
         self.refused.fetch_add(counts.refused, Ordering::Relaxed);
         self.passed.fetch_add(counts.passed, Ordering::Relaxed);
         self.evicted.fetch_add(counts.evicted, Ordering::Relaxed);
+        self.unlogged.fetch_add(counts.unlogged, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> FullCounts {
@@ -120,6 +124,7 @@ impl FullTotals {
             refused: self.refused.load(Ordering::Relaxed),
             passed: self.passed.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
+            unlogged: self.unlogged.load(Ordering::Relaxed),
         }
     }
 }

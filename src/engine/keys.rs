@@ -1,7 +1,7 @@
 //! States of keys in memory that is shared: a line per key, which every check of the key reads.
 //!
-//! Quota word 0: bit 0 set, bit 1 enabled, bit 2 revoked, bit 3 expires, bit 4 unlisted; quota word 1: the first instant
-//! at which it is expired. Revoked never goes back. A key that was unlisted keeps its state for processes that still
+//! Quota word 0: bit 0 set, bit 1 enabled, bit 2 revoked, bit 3 expires, bit 4 unlisted, bits 8..72 the first instant at which
+//! it is revoked; quota word 1: the first instant at which it is expired. Revoked never goes back. A key that was unlisted keeps its state for processes that still
 //! list it, and begins anew, but for being revoked, when it is listed again.
 
 use super::Engine;
@@ -21,7 +21,7 @@ const UNLISTED: u128 = 16;
 fn of_words(flags: u128, expires: u128) -> Option<KeyState> {
     (flags & SET != 0).then(|| KeyState {
         enabled: flags & ENABLED != 0,
-        revoked: flags & REVOKED != 0,
+        revoked: (flags & REVOKED != 0).then_some((flags >> 8) as u64),
         expires: (flags & EXPIRES != 0).then_some(expires as u64),
     })
 }
@@ -30,7 +30,8 @@ fn words(state: KeyState) -> (u128, u128) {
     let flag = |set: bool, flag: u128| if set { flag } else { 0 };
     let flags = SET
         | flag(state.enabled, ENABLED)
-        | flag(state.revoked, REVOKED)
+        | flag(state.revoked.is_some(), REVOKED)
+        | u128::from(state.revoked.unwrap_or(0)) << 8
         | flag(state.expires.is_some(), EXPIRES);
     (flags, state.expires.unwrap_or(0).into())
 }
@@ -102,7 +103,7 @@ impl Engine {
             };
             let known = (Head::of(old[0]).tag == head_tag(hash)).then(|| of_words(old[2], old[3])).flatten();
             let mut state = change(known);
-            state.revoked |= known.is_some_and(|known| known.revoked);
+            state.revoke(known.and_then(|known| known.revoked));
             let (flags, expires) = words(state);
             txn.write(line.head(), old[0], Head { tag: head_tag(hash), ..Head::default() }.word());
             txn.write(line.count(), old[1], raised(old[1], 1));

@@ -4,35 +4,54 @@
 //! who asks and which limits apply, and judges and debits them in one transaction of the store.
 //! Changes build a new world beside the old one and swap it in; a decision sees one of the two.
 
+mod adjust;
 mod admit;
+mod alerts;
 mod apply;
+mod beside;
+mod book;
 mod capacity;
+mod carry;
 mod current;
+mod debit;
 mod decide;
 mod decision;
+mod judge;
 mod keys;
+mod kinds;
 mod ledger;
 mod observe;
 mod owners;
 mod region;
 mod register;
 mod request;
+mod reserve;
+mod rotate;
+mod rows;
+mod slots;
 mod state;
+mod tend;
+mod usage;
 mod world;
 
 use std::sync::Arc;
 
+pub use alerts::{Alert, Alerts, Threshold};
 pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use region::Region;
-pub use request::{PlanId, Request};
+pub use request::{Cost, PlanId, Request};
+pub use reserve::{RefundStatus, ReleaseStatus, SettleStatus, Settlement, Ticket};
+pub use usage::UsageRow;
 
 use crate::error::{ApplyError, KeyError};
-use crate::key::{KeyState, Pepper, Peppers};
+use crate::key::{KeyFormat, KeyState, Pepper, Peppers};
 use crate::plan::{Changes, Directory, Event, Ledger};
 use crate::store::{Store, Txn};
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
+use alerts::Queue;
+use book::Book;
 use capacity::FullTotals;
 use current::Current;
 use observe::{Collect, Ignore};
@@ -86,6 +105,9 @@ pub struct Engine {
     shared: bool,
     when_full: WhenFull,
     full_totals: FullTotals,
+    book: Book,
+    alerts: Queue,
+    key_format: Option<KeyFormat>,
 }
 
 /// What an engine begins with.
@@ -98,6 +120,9 @@ pub struct EngineBuilder {
     when_full: WhenFull,
     touched: bool,
     region: Option<Region>,
+    ids: u64,
+    alerts: usize,
+    key_format: Option<KeyFormat>,
 }
 
 impl EngineBuilder {
@@ -136,6 +161,26 @@ impl EngineBuilder {
     /// What happens to a new anonymous subject when that is used up; [`WhenFull::Refuse`] by default.
     pub fn when_full(mut self, when_full: WhenFull) -> EngineBuilder {
         self.when_full = when_full;
+        self
+    }
+
+    /// Takes keys of this form only: whatever else is presented as a key is unknown, before it is looked for. Rotations make
+    /// keys of this form. Without it every key is looked for, and rotations make keys without a prefix.
+    pub fn key_format(mut self, format: KeyFormat) -> EngineBuilder {
+        self.key_format = Some(format);
+        self
+    }
+
+    /// How many ids of requests the engine knows at a time, 65,536 by default. For a new one the oldest is forgotten that
+    /// is settled, refunded or only a check's; when all are open reservations, no further one is admitted.
+    pub fn ids(mut self, most: u64) -> EngineBuilder {
+        self.ids = most;
+        self
+    }
+
+    /// How many [alerts](Engine::alerts) wait to be read at most, 4,096 by default; what comes after is counted and dropped.
+    pub fn alerts(mut self, most: usize) -> EngineBuilder {
+        self.alerts = most;
         self
     }
 
@@ -184,6 +229,9 @@ impl EngineBuilder {
             shared,
             when_full: self.when_full,
             full_totals: FullTotals::default(),
+            book: Book::new(self.ids),
+            alerts: Queue::new(self.alerts),
+            key_format: self.key_format,
         };
         let mut before = World::default();
         if shared {
@@ -209,6 +257,9 @@ impl Engine {
             when_full: WhenFull::default(),
             touched: false,
             region: None,
+            ids: book::DEFAULT_ROOM,
+            alerts: alerts::DEFAULT_ROOM,
+            key_format: None,
         }
     }
 
@@ -248,7 +299,7 @@ impl Engine {
 
     #[inline(never)]
     fn check_closer(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore)
+        self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore, None)
     }
 
     /// Decides, and debits nothing.
@@ -258,7 +309,7 @@ impl Engine {
 
     /// [`peek`](Engine::peek) at the caller's instant.
     pub fn peek_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        self.decide(std::slice::from_ref(request), now, Mode::Peek, &mut Ignore)
+        self.decide(std::slice::from_ref(request), now, Mode::Peek, &mut Ignore, None)
     }
 
     /// One decision over several subjects: all of `requests` are debited or none is.
@@ -274,7 +325,7 @@ impl Engine {
 
     /// [`check_all`](Engine::check_all) at the caller's instant.
     pub fn check_all_at(&self, requests: &[Request<'_>], now: Nanos) -> Decision {
-        self.decide(requests, now, Mode::Check, &mut Ignore)
+        self.decide(requests, now, Mode::Check, &mut Ignore, None)
     }
 
     /// Decides, and reports how every limit that applies stands after it.
@@ -290,7 +341,7 @@ impl Engine {
     /// [`check_all_at`](Engine::check_all_at) with a report: limits in the order of the requests.
     pub fn report_all_at(&self, requests: &[Request<'_>], now: Nanos, mode: Mode) -> Report {
         let mut collect = Collect::default();
-        let decision = self.decide(requests, now, mode, &mut collect);
+        let decision = self.decide(requests, now, mode, &mut collect, None);
         collect.into_report(decision)
     }
 
@@ -344,7 +395,7 @@ impl Engine {
     /// # Errors
     /// No registered key has this id.
     pub fn revoke(&self, key_id: &str) -> Result<(), KeyError> {
-        self.change_key(key_id, |state| state.revoked = true)
+        self.change_key(key_id, |state| state.revoke(Some(0)))
     }
 
     /// Whether a plan of this name is in place.

@@ -86,6 +86,7 @@ impl Kind {
         match self {
             Kind::Throttle { .. } => LimitKind::Throttle,
             Kind::Quota { .. } => LimitKind::Quota,
+            Kind::Concurrency(_) => LimitKind::Concurrency,
         }
     }
 }

@@ -4,6 +4,8 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128;
 
+use super::kinds::Kind;
+
 /// Keeps the kinds of owners apart.
 #[derive(Clone, Copy)]
 pub(super) enum OwnerKind {
@@ -127,6 +129,17 @@ impl Owners {
         let line = self.line_key ^ u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let product = u128::from(owner ^ line) * u128::from(line | 1);
         (product as u64 ^ (product >> 64) as u64) >> 1
+    }
+
+    /// The hash of an owner's line of a kind that belongs to a line of limits.
+    #[inline]
+    pub(super) fn hash_of(&self, owner: u64, line: u32, kind: Kind) -> u64 {
+        self.hash(owner ^ kind.salt().wrapping_mul(0xd6e8_feb8_6659_fd93), line)
+    }
+
+    /// What stands for the id of a request.
+    pub(super) fn id(&self, id: &[u8]) -> u128 {
+        self.identities.hash(id).as_u128()
     }
 
     /// What stands for a limit, or a group of limits, of these names: 127 bits.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use super::Engine;
 use super::apply::KnownKeys;
 use super::decide::ATTEMPTS;
+use super::kinds::Kind;
+use super::slots;
 use super::state::{self, Raw, head_tag};
 use super::world::{Subject, World};
 use crate::error::ApplyError;
-use crate::plan::{Changes, shown};
+use crate::plan::{Changes, LineUse, QUOTAS, shown};
 use crate::store::{Claim, Content, NoRoom, Txn};
 
-/// Hashes and the segments that their lines begin with.
-type Lines = BTreeMap<u64, u32>;
+/// Hashes and what their lines begin with.
+type Lines = BTreeMap<u64, Raw>;
 
 impl Engine {
     /// Puts `before` with `changes` in place: the state of what is new first, then the plans that lead to it. The
@@ -55,6 +57,7 @@ impl Engine {
                 .filter(|digest| next.keys.by_digest(digest).is_none())
                 .for_each(|digest| self.unlist_key(digest));
         }
+        self.carry_debits(&next);
         self.world.set(Arc::new(next));
         gone.keys().for_each(|&hash| self.let_go(hash));
         Ok(())
@@ -73,14 +76,14 @@ impl Engine {
             ApplyError::capacity(field, problem)
         };
         for name in changes.plans.keys() {
-            for (hash, segment) in self.pool_lines(next, name) {
-                let room = self.keep(next, hash, segment, now, made);
+            for (hash, fresh) in self.pool_lines(next, name) {
+                let room = self.keep(next, hash, &fresh, now, made);
                 room.ok_or_else(|| full(format!("plans.{}.pool", shown(name))))?;
             }
         }
         for subject in next.subjects.values().filter(|subject| touched(&subject.name)) {
-            for (hash, segment) in self.subject_lines(next, subject) {
-                let room = self.keep(next, hash, segment, now, made);
+            for (hash, fresh) in self.subject_lines(next, subject) {
+                let room = self.keep(next, hash, &fresh, now, made);
                 room.ok_or_else(|| full(format!("subjects.{}", shown(&subject.name))))?;
             }
         }
@@ -107,22 +110,34 @@ impl Engine {
         &'a self,
         world: &'a World,
         subject: &'a Subject,
-    ) -> impl Iterator<Item = (u64, u32)> + 'a {
+    ) -> impl Iterator<Item = (u64, Raw)> + 'a {
         let plans = subject.plans.iter().filter_map(|&number| world.plan(number));
         let lines = plans.flat_map(|plan| plan.subject_lines());
-        lines.map(|used| (self.owners.hash(subject.owner, used.shape.line), used.shape.segment))
+        lines.flat_map(|used| self.lines_of(subject.owner, used))
     }
 
-    fn pool_lines<'a>(&'a self, world: &'a World, plan: &str) -> impl Iterator<Item = (u64, u32)> + 'a {
+    fn pool_lines<'a>(&'a self, world: &'a World, plan: &str) -> impl Iterator<Item = (u64, Raw)> + 'a {
         let plan = world.plan_named(plan).into_iter();
-        plan.flat_map(|plan| {
-            let hash = |line: u32| self.owners.hash(plan.pool_owner, line);
-            plan.pool.lines.iter().map(move |used| (hash(used.shape.line), used.shape.segment))
-        })
+        plan.flat_map(|plan| plan.pool.lines.iter().flat_map(|used| self.lines_of(plan.pool_owner, used)))
+    }
+
+    /// Everything that an owner has for the limits of a line.
+    fn lines_of<'a>(&'a self, owner: u64, used: &'a LineUse) -> impl Iterator<Item = (u64, Raw)> + 'a {
+        let line = used.shape.line;
+        let limits =
+            (used.cap.is_none()).then(|| (self.owners.hash(owner, line), Raw::fresh(used.shape.segment)));
+        let quotas = (0..QUOTAS).filter(|&slot| used.quotas[slot]);
+        let beside = quotas.map(move |slot| Kind::Beside { line, slot });
+        // More than there can be lines is not counted further.
+        let slots = used.cap.map_or(0, |cap| slots::lines(cap.limit)).min(u32::MAX.into()) as u32;
+        let kinds = beside.chain((0..slots).map(move |number| Kind::Slots { line, number }));
+        limits
+            .into_iter()
+            .chain(kinds.map(move |kind| (self.owners.hash_of(owner, line, kind), kind.fresh())))
     }
 
     /// Makes a line for `hash` that nobody else is given, and notes in `made` what was not kept before.
-    fn keep(&self, world: &World, hash: u64, segment: u32, now: u64, made: &mut Vec<u64>) -> Option<()> {
+    fn keep(&self, world: &World, hash: u64, fresh: &Raw, now: u64, made: &mut Vec<u64>) -> Option<()> {
         for _ in 0..ATTEMPTS {
             let mut txn = self.store.transaction();
             match self.store.find(hash) {
@@ -143,7 +158,7 @@ impl Engine {
                         Err(NoRoom::Taken) => continue,
                         Err(NoRoom::Full) => return None,
                     };
-                    Raw::fresh(segment).settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));
+                    fresh.settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));
                 }
             }
             if txn.commit() {

@@ -36,12 +36,25 @@ pub(super) enum Identity<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PlanId(pub(super) u32);
 
-#[derive(Clone, Copy)]
-pub(super) enum Cost<'a> {
-    /// The same on every limit.
+/// What a request costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cost<'a> {
+    /// The same on every limit, whatever its unit.
     Every(u64),
-    /// By unit; 0 where a unit is not named.
+    /// By unit; a limit whose unit is not named costs 0, of one named twice the first counts.
     Units(&'a [(&'a str, u64)]),
+}
+
+impl From<u64> for Cost<'_> {
+    fn from(cost: u64) -> Self {
+        Cost::Every(cost)
+    }
+}
+
+impl<'a> From<&'a [(&'a str, u64)]> for Cost<'a> {
+    fn from(costs: &'a [(&'a str, u64)]) -> Self {
+        Cost::Units(costs)
+    }
 }
 
 impl<'a> Request<'a> {
@@ -99,6 +112,14 @@ impl<'a> Request<'a> {
 }
 
 impl Cost<'_> {
+    /// Whether anything is to be paid at all.
+    pub(super) fn is_any(&self) -> bool {
+        match self {
+            Cost::Every(n) => *n > 0,
+            Cost::Units(costs) => costs.iter().any(|(_, n)| *n > 0),
+        }
+    }
+
     #[inline(always)]
     pub(super) fn of(&self, unit: &str) -> u64 {
         match self {

@@ -4,25 +4,29 @@
 //! | --- | --- | --- |
 //! | head | owner's tag | segment, level's high part |
 //! | count | everything that was ever debited, modulo 2^63 | level's low part |
-//! | quota | count at which the window began; frozen: charge | bit 63: frozen, generation 46..63, window 0..46 |
+//! | quota | count less charge; frozen: charge | bit 63: frozen, 61: special, generation 46..61, stamp 0..46 |
 //!
 //! All limits of a line share one unit, so that a debit changes the count word alone: a quota's charge is the
-//! count less that at which its window began. The other words change when a window, a generation or the owner does, and
-//! the count with them: it never takes a value twice (before 2^63 units were debited), so that a decision whose
+//! count less what it was when the window began. The other words change when a window, a day, a generation or the owner does,
+//! and the count with them: it never takes a value twice (before 2^63 units were debited), so that a decision whose
 //! count word is still in place was made on all four.
 //!
 //! A quota that its plan does not use (any more) is *frozen*: what the others debit is not its charge.
 
+use super::kinds::Kind;
 use super::world::World;
 use crate::algo::gcra::Bucket;
-use crate::algo::quota::Counter;
-use crate::plan::{LineUse, QUOTAS, Quick, QuickQuota, Shape};
+use crate::algo::quota::{Counter, LEAST_CHARGE};
+use crate::plan::{LineUse, QUOTAS, Quick, Shape};
 use crate::store::{Content, Head, Line, Txn};
 
 const COUNT: u64 = i64::MAX as u64;
+/// Special charges above it would be taken for such below 0.
+const MOST_CHARGE: i64 = (LEAST_CHARGE as u64 & COUNT) as i64 - 1;
 const FROZEN: u64 = 1 << 63;
-const WINDOW: u64 = (1 << 46) - 1;
-const GENERATION: u64 = (1 << 17) - 1;
+const SPECIAL: u64 = 1 << 61;
+const STAMP: u64 = (1 << 46) - 1;
+const GENERATION: u64 = (1 << 15) - 1;
 
 /// What is stored for one owner and line, as one look found it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,6 +41,11 @@ impl Raw {
     /// The state of a new owner.
     pub(super) fn fresh(segment: u32) -> Raw {
         Raw { segment, ..Raw::default() }
+    }
+
+    /// That of a line which says what it is in its head.
+    pub(super) fn of_high(high: u64) -> Raw {
+        Raw { level: u128::from(high) << 64, ..Raw::default() }
     }
 
     pub(super) fn of_cell(segment: u32, level: u64) -> Raw {
@@ -58,25 +67,28 @@ impl Raw {
     pub(super) fn counter(&self, slot: usize) -> Counter {
         let word = self.quotas[slot];
         let (value, low) = ((word >> 64) as u64, word as u64);
-        let window = low & WINDOW;
-        if window == 0 {
+        let stamp = low & STAMP;
+        if stamp == 0 {
             return Counter::default();
         }
-        let charged = if low & FROZEN != 0 { value } else { self.count.wrapping_sub(value) & COUNT };
-        // Below 2^17.
-        Counter { charged, window, generation: (low >> 46 & GENERATION) as u32 }
+        let charged = if low & FROZEN != 0 { value } else { self.count.wrapping_sub(value) } & COUNT;
+        let special = low & SPECIAL != 0;
+        let negative = special && charged > MOST_CHARGE as u64;
+        let charged = if negative { charged | !COUNT } else { charged } as i64;
+        // Below 2^15.
+        Counter { charged, stamp, generation: (low >> 46 & GENERATION) as u32, special }
     }
 
     /// Whether what the others debit would be the charge of a quota that is not in use.
     #[inline]
     pub(super) fn is_running(&self, slot: usize) -> bool {
         let low = self.quotas[slot] as u64;
-        low & WINDOW != 0 && low & FROZEN == 0
+        low & STAMP != 0 && low & FROZEN == 0
     }
 
     /// Whether a quota that no shape knows was debited.
     fn has_quota(&self, slot: usize) -> bool {
-        self.quotas[slot] as u64 & WINDOW != 0
+        self.quotas[slot] as u64 & STAMP != 0
     }
 
     /// This state with `cost` counted. Charges stay as they are until [`set_counter`](Raw::set_counter).
@@ -88,9 +100,25 @@ impl Raw {
     /// The charge of a quota in use. Changes no word if it grew by what was counted, in the same window.
     #[inline]
     pub(super) fn set_counter(&mut self, slot: usize, counter: Counter) {
-        let base = self.count.wrapping_sub(counter.charged) & COUNT;
-        let low = running(counter.generation, counter.window);
+        let (least, most) = if counter.special { (LEAST_CHARGE, MOST_CHARGE) } else { (0, i64::MAX) };
+        let charged = counter.charged.clamp(least, most);
+        let base = self.count.wrapping_sub(charged as u64) & COUNT;
+        let special = if counter.special { SPECIAL } else { 0 };
+        let low = running(counter.generation, counter.stamp) | special;
         self.quotas[slot] = u128::from(base) << 64 | u128::from(low);
+    }
+
+    pub(super) fn is_frozen(&self, slot: usize) -> bool {
+        self.quotas[slot] as u64 & FROZEN != 0
+    }
+
+    /// The charge of a quota that may be frozen.
+    pub(super) fn put_counter(&mut self, slot: usize, counter: Counter, frozen: bool) {
+        self.set_counter(slot, counter);
+        if frozen {
+            let set = *self;
+            self.freeze(slot, &set);
+        }
     }
 
     /// Keeps the charge that `before` has for a quota that is not in use.
@@ -99,7 +127,7 @@ impl Raw {
         let low = before.quotas[slot] as u64;
         if before.is_running(slot) {
             let charged = before.counter(slot).charged;
-            self.quotas[slot] = u128::from(charged) << 64 | u128::from(low | FROZEN);
+            self.quotas[slot] = u128::from(charged as u64 & COUNT) << 64 | u128::from(low | FROZEN);
         }
     }
 
@@ -179,17 +207,18 @@ pub(super) fn debited_at_once(words: &[u128; 4], quick: &Quick, now: u64, cost: 
     for (word, used) in quotas.iter().zip(&quick.quotas) {
         let (base, low) = ((word >> 64) as u64, *word as u64);
         match used {
-            Some(QuickQuota { limit, schedule }) => {
-                // Below 2^63, and so is the charge.
+            Some(quota) => {
+                // Not less than 0: that is special.
                 let charged = count.wrapping_sub(base) & COUNT;
-                if low != running(schedule.generation(), schedule.window_at(now))
-                    || cost > limit.checked_sub(charged)?
+                let schedule = &quota.schedule;
+                if low != running(schedule.generation(), schedule.stamp_at(now))
+                    || !quota.accepts(charged, cost)
                 {
                     return None;
                 }
             }
             // What this line counts would be the charge of a quota that is not in use.
-            None if low & WINDOW != 0 && low & FROZEN == 0 => return None,
+            None if low & STAMP != 0 && low & FROZEN == 0 => return None,
             None => {}
         }
     }
@@ -197,10 +226,10 @@ pub(super) fn debited_at_once(words: &[u128; 4], quick: &Quick, now: u64, cost: 
     Some(u128::from(count) << 64 | u128::from(level))
 }
 
-/// The low half of the word of a quota that was debited in this window.
+/// The low half of the word of a quota that was debited last in this window and on this day.
 #[inline]
-fn running(generation: u32, window: u64) -> u64 {
-    u64::from(generation) << 46 | window & WINDOW
+fn running(generation: u32, stamp: u64) -> u64 {
+    u64::from(generation) << 46 | stamp & STAMP
 }
 
 /// In how many nanoseconds after `now` a cell's content will be indistinguishable from fresh; `None`: never, or
@@ -213,6 +242,9 @@ pub(super) fn age(world: &World, txn: &Txn<'_>, content: Content, now: u64) -> O
             let head = Head::of(head);
             if head.tag == 0 {
                 return Some(0);
+            }
+            if head.segment == 0 {
+                return Kind::of(head)?.age(world, &[head.word(), count, a, b], now);
             }
             Raw::of_line(head, count, [a, b])
         }
@@ -234,7 +266,7 @@ fn quota_age(shape: &Shape, raw: &Raw, slot: usize, now: u64) -> Option<u64> {
         Some(quota) => {
             let counter = quota.schedule.bring_forward(raw.counter(slot))?;
             // The window of the first debit knows an initial debit that no later one does.
-            let fresh = counter.window == 0 || !quota.initial_debit;
+            let fresh = counter.stamp == 0 || !quota.initial_debit;
             if fresh { quota.schedule.time_to_end(counter, now) } else { None }
         }
     }
@@ -244,20 +276,43 @@ fn quota_age(shape: &Shape, raw: &Raw, slot: usize, now: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn counter(charged: i64, stamp: u64) -> Counter {
+        Counter { charged, stamp, generation: 1, special: false }
+    }
+
+    fn latest(charged: i64) -> Counter {
+        Counter { charged, stamp: STAMP, generation: GENERATION as u32, special: true }
+    }
+
+    #[test]
+    fn a_grant_can_leave_less_than_no_charge() {
+        for charged in [LEAST_CHARGE, -1, 0, 1, MOST_CHARGE] {
+            let mut raw = Raw { count: 5, ..Raw::default() };
+            raw.set_counter(0, latest(charged));
+            assert_eq!(raw.counter(0), latest(charged));
+            let mut frozen = raw.counted(7);
+            frozen.freeze(0, &raw);
+            assert_eq!(frozen.counter(0), latest(charged));
+        }
+        let mut raw = Raw::default();
+        raw.set_counter(0, latest(i64::MAX));
+        assert_eq!(raw.counter(0).charged, MOST_CHARGE);
+    }
+
     #[test]
     fn a_debit_changes_the_count_word_alone() {
         let mut raw = Raw { segment: 7, level: (1 << 70) + 5, count: COUNT - 3, ..Raw::default() };
-        raw.set_counter(0, Counter { charged: 4, window: 12, generation: 1 });
-        raw.set_counter(1, Counter { charged: 0, window: WINDOW, generation: GENERATION as u32 });
+        raw.set_counter(0, counter(4, 12));
+        raw.set_counter(1, latest(0));
         let mut after = raw.counted(10);
         after.level += 3;
-        after.set_counter(0, Counter { charged: 14, window: 12, generation: 1 });
-        after.set_counter(1, Counter { charged: 10, window: WINDOW, generation: GENERATION as u32 });
+        after.set_counter(0, counter(14, 12));
+        after.set_counter(1, latest(10));
         let (before, words) = (raw.words(9), after.words(9));
         assert_eq!(before[0], words[0]);
         assert_ne!(before[1], words[1]);
         assert_eq!(before[2..], words[2..]);
-        assert_eq!(after.counter(0), Counter { charged: 14, window: 12, generation: 1 });
+        assert_eq!(after.counter(0), counter(14, 12));
         assert!(words.iter().all(|word| word >> 127 == 0));
         assert_eq!(Raw::of_line(Head::of(words[0]), words[1], [words[2], words[3]]), after);
     }
@@ -265,7 +320,7 @@ mod tests {
     #[test]
     fn a_frozen_quota_keeps_its_charge() {
         let mut raw = Raw::default();
-        raw.set_counter(1, Counter { charged: 4, window: 12, generation: 1 });
+        raw.set_counter(1, counter(4, 12));
         let mut after = raw.counted(10);
         after.freeze(1, &raw);
         assert_eq!(after.counter(1), raw.counter(1));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync};
+use rpds::HashTrieMapSync;
 
 use super::digest::{Digest, Method};
 use super::numbered::Numbered;
@@ -18,15 +18,31 @@ type State = ahash::RandomState;
 /// What a key may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct KeyState {
-    pub revoked: bool,
+    /// First instant at which the key is revoked.
+    pub revoked: Option<u64>,
     pub enabled: bool,
     /// First instant at which the key is expired.
     pub expires: Option<u64>,
 }
 
+impl KeyState {
+    pub(crate) fn is_revoked(&self, now: u64) -> bool {
+        self.revoked.is_some_and(|from| from <= now)
+    }
+
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Revokes it from then on, if it is not so from earlier on.
+    pub(crate) fn revoke(&mut self, from: Option<u64>) {
+        self.revoked = [self.revoked, from].into_iter().flatten().min();
+    }
+}
+
 impl Default for KeyState {
     fn default() -> KeyState {
-        KeyState { revoked: false, enabled: true, expires: None }
+        KeyState { revoked: None, enabled: true, expires: None }
     }
 }
 
@@ -37,6 +53,9 @@ pub(crate) struct Record<S> {
     pub digest: Digest,
     pub subject: Arc<S>,
     pub state: KeyState,
+    /// Whether a rotation made it: no definition lists it.
+    #[expect(dead_code, reason = "for snapshots")]
+    pub rotated: bool,
     /// Given by the registry.
     pub number: u32,
 }
@@ -80,7 +99,9 @@ impl<S: Holder> Entry<S> {
     fn new(record: Arc<Record<S>>) -> Entry<S> {
         let state = record.state;
         let (account, until) = match record.subject.account() {
-            Some(account) if state.enabled && !state.revoked => (account, state.expires.unwrap_or(u64::MAX)),
+            Some(account) if state.enabled => {
+                (account, [state.expires, state.revoked].into_iter().flatten().min().unwrap_or(u64::MAX))
+            }
             _ => ((0, 0), 0),
         };
         let (owner, plan) = account;
@@ -96,8 +117,8 @@ pub(crate) struct Registry<S> {
     by_number: Numbered<Entry<S>>,
     /// The numbers of keys that were seen of late.
     recent: Arc<Recent>,
-    /// Digests that were ever revoked, known or not.
-    revoked: HashTrieSetSync<Digest, State>,
+    /// Digests that were ever revoked, known or not, and from when on.
+    revoked: HashTrieMapSync<Digest, u64, State>,
     /// The methods of the digests known or revoked, with how many there are of each.
     methods: Vec<(Method, usize)>,
 }
@@ -105,8 +126,8 @@ pub(crate) struct Registry<S> {
 /// What a presented key is.
 pub(crate) enum Found<'r, S> {
     Registered(&'r Record<S>),
-    /// Registered no longer, and revoked while it was.
-    Revoked,
+    /// Registered no longer, and revoked while it was, from this instant on.
+    Revoked(u64),
     Unknown,
 }
 
@@ -131,7 +152,7 @@ impl<S> Default for Registry<S> {
             by_id: HashTrieMapSync::new_with_hasher_and_ptr_kind(state.clone()),
             by_number: Numbered::default(),
             recent: Arc::new(Recent::new(0)),
-            revoked: HashTrieSetSync::new_with_hasher_with_ptr_kind(state),
+            revoked: HashTrieMapSync::new_with_hasher_and_ptr_kind(state),
             methods: Vec::new(),
         }
     }
@@ -169,8 +190,8 @@ impl<S> Registry<S> {
             if let Some(record) = self.by_digest.get(&digest) {
                 return Found::Registered(record);
             }
-            if !self.revoked.is_empty() && self.revoked.contains(&digest) {
-                found = Found::Revoked;
+            if let Some(&from) = self.revoked.get(&digest) {
+                found = Found::Revoked(from);
             }
         }
         found
@@ -184,8 +205,15 @@ impl<S> Registry<S> {
         self.by_id.get(id).and_then(|digest| self.by_digest.get(digest))
     }
 
-    pub(crate) fn was_revoked(&self, digest: &Digest) -> bool {
-        self.revoked.contains(digest)
+    /// From when on a digest is revoked, registered or not.
+    pub(crate) fn revoked_from(&self, digest: &Digest) -> Option<u64> {
+        self.revoked.get(digest).copied()
+    }
+
+    #[expect(dead_code, reason = "for snapshots")]
+    /// All digests that were ever revoked, and from when on.
+    pub(crate) fn revoked(&self) -> impl Iterator<Item = (&Digest, u64)> {
+        self.revoked.iter().map(|(digest, &from)| (digest, from))
     }
 
     /// Puts `record` in the place of the one with its digest; id and digest belong to no other.
@@ -194,14 +222,14 @@ impl<S> Registry<S> {
         S: Holder,
     {
         let digest = record.digest;
-        if !self.by_digest.contains_key(&digest) && !self.was_revoked(&digest) {
+        if !self.by_digest.contains_key(&digest) && self.revoked_from(&digest).is_none() {
             match self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
                 Some((_, count)) => *count += 1,
                 None => self.methods.push((digest.method, 1)),
             }
         }
-        if record.state.revoked {
-            self.revoked.insert_mut(digest);
+        if let Some(from) = record.state.revoked {
+            self.revoked.insert_mut(digest, from);
         }
         let known = self.by_digest.get(&digest).map(|known| known.number);
         // Each takes far more memory than would be needed to run out of numbers.
@@ -223,7 +251,7 @@ impl<S> Registry<S> {
         self.by_digest.remove_mut(digest);
         self.by_number.set(record.number as usize, None);
         self.by_id.remove_mut(&record.id);
-        if self.was_revoked(digest) {
+        if self.revoked_from(digest).is_some() {
             return;
         }
         if let Some((_, count)) = self.methods.iter_mut().find(|(method, _)| *method == digest.method) {

@@ -10,13 +10,19 @@ use super::event::{Event, Ledger, LimitKind};
 use super::names::{check_name, shown};
 use super::route::{Pattern, RouteTable};
 use super::spec::{Concurrency, Limits, Plan, Quota, Throttle};
-use crate::algo::gcra::{self, MAX_FILL};
+use crate::algo::concurrency::Cap;
+use crate::algo::gcra::MAX_FILL;
 use crate::algo::quota;
 use crate::algo::rate::Rate;
 use crate::calendar::{Period, Windows, zone};
 use crate::error::ApplyError;
-use crate::sync::Number;
 use crate::time::parse_duration;
+
+/// Percentages of a quota at which alerts fire unless it says otherwise.
+const DEFAULT_ALERTS: [u32; 2] = [80, 100];
+
+/// Nanoseconds for which a slot is held at most unless its limit says otherwise.
+const DEFAULT_LEASE: u64 = 60_000_000_000;
 
 /// A limit, ready to be judged.
 #[derive(Clone, Debug)]
@@ -38,7 +44,19 @@ pub(crate) enum Kind {
         /// Which of the line's quotas.
         slot: usize,
         quota: quota::Quota,
+        /// Ascending.
+        alerts: Arc<[Alert]>,
     },
+    Concurrency(Cap),
+}
+
+/// A threshold of a quota.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Alert {
+    /// 1 to 100.
+    pub percent: u32,
+    /// The least count that is at or over it.
+    pub level: u64,
 }
 
 /// A line of a plan, and which of its parts the plan uses.
@@ -48,27 +66,8 @@ pub(crate) struct LineUse {
     pub unit: Arc<str>,
     pub throttle: bool,
     pub quotas: [bool; QUOTAS],
-}
-
-/// What the short way of a decision needs to know of limits that stand in one line.
-#[derive(Clone, Debug)]
-pub(crate) struct Quick {
-    pub line: u32,
-    pub segment: u32,
-    /// The segment, where the state of a throttle that is the only limit can be a cell; else 0, which no cell has.
-    pub cell_segment: u32,
-    pub unit: Arc<str>,
-    pub throttle: Option<gcra::Narrow>,
-    /// By slot; none for one that the plan does not use.
-    pub quotas: [Option<QuickQuota>; QUOTAS],
-    /// Where the line stands, if these are the limits of a pool.
-    pub hint: Number,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct QuickQuota {
-    pub limit: u64,
-    pub schedule: Arc<quota::Schedule>,
+    /// Of a concurrency limit, which has a line to itself.
+    pub cap: Option<Cap>,
 }
 
 /// The limits of one place: a plan's own, a route's, the pool's.
@@ -77,31 +76,8 @@ pub(crate) struct LimitSet {
     /// In the order of the definition, throttles first.
     pub limits: Vec<Limit>,
     pub lines: Vec<LineUse>,
-    /// None where the limits take several lines, or arithmetic that 64 bits are too narrow for.
-    pub quick: Option<Quick>,
-}
-
-impl LimitSet {
-    fn quick(&self) -> Option<Quick> {
-        let [LineUse { shape, unit, .. }] = &self.lines[..] else { return None };
-        let (line, segment, unit) = (shape.line, shape.segment, unit.clone());
-        let quotas = [const { None }; QUOTAS];
-        let hint = Number::default();
-        let mut quick = Quick { line, segment, cell_segment: 0, unit, throttle: None, quotas, hint };
-        for limit in &self.limits {
-            match &limit.kind {
-                Kind::Throttle { .. } => quick.throttle = Some(shape.throttle.as_ref()?.narrow()?),
-                Kind::Quota { slot, quota } => {
-                    let schedule = shape.quotas[*slot].as_ref()?.schedule.clone();
-                    quick.quotas[*slot] = Some(QuickQuota { limit: quota.limit, schedule });
-                }
-            }
-        }
-        if quick.throttle.is_some() && quick.quotas.iter().all(Option::is_none) {
-            quick.cell_segment = segment;
-        }
-        Some(quick)
-    }
+    /// None where the limits take several lines, one of them is for requests in flight, or arithmetic that 64 bits are too narrow for.
+    pub quick: Option<super::quick::Quick>,
 }
 
 /// A plan, ready for decisions.
@@ -156,6 +132,28 @@ impl CompiledPlan {
     /// Every line that a subject of this plan can have.
     pub(crate) fn subject_lines(&self) -> impl Iterator<Item = &LineUse> {
         self.own.lines.iter().chain(self.route_limits.iter().flat_map(|set| &set.lines))
+    }
+
+    fn sets(&self) -> impl Iterator<Item = &LimitSet> {
+        core::iter::once(&self.own).chain(&self.route_limits).chain([&self.pool])
+    }
+
+    /// The quota that stands in a line's slot, if the plan has it.
+    pub(crate) fn quota_at(&self, line: u32, slot: usize) -> Option<&Limit> {
+        self.sets().find_map(|set| {
+            let is_it = |limit: &&Limit| match &limit.kind {
+                Kind::Quota { slot: other, .. } => *other == slot && set.lines[limit.line].shape.line == line,
+                _ => false,
+            };
+            set.limits.iter().find(is_it)
+        })
+    }
+
+    /// The quotas that each subject has for itself, in the order of reports, with their lines.
+    pub(crate) fn subject_quotas(&self) -> impl Iterator<Item = (&Limit, &LineUse)> {
+        let sets = core::iter::once(&self.own).chain(&self.route_limits);
+        sets.flat_map(|set| set.limits.iter().map(|limit| (limit, &set.lines[limit.line])))
+            .filter(|(limit, _)| matches!(limit.kind, Kind::Quota { .. }))
     }
 
     /// Takes over the histories of `directory`.
@@ -257,12 +255,6 @@ impl Compiler<'_> {
         quotas: &[Quota],
         concurrency: Option<&Concurrency>,
     ) -> Result<LimitSet, ApplyError> {
-        if concurrency.is_some() {
-            return Err(ApplyError::invalid(
-                format!("{field}.concurrency"),
-                "concurrency limits are not supported yet",
-            ));
-        }
         let mut defined = Vec::with_capacity(throttles.len() + quotas.len());
         for (index, throttle) in throttles.iter().enumerate() {
             let field = match throttles.len() {
@@ -274,6 +266,10 @@ impl Compiler<'_> {
         for (index, quota) in quotas.iter().enumerate() {
             let field = format!("{field}.quotas[{index}]");
             defined.push((self.quota(&field, place, quota)?, field));
+        }
+        if let Some(concurrency) = concurrency {
+            let field = format!("{field}.concurrency");
+            defined.push((self.concurrency(&field, place, concurrency)?, field));
         }
         let mut names = HashSet::new();
         for (limit, field) in &defined {
@@ -290,11 +286,17 @@ impl Compiler<'_> {
             let index = known.unwrap_or(set.lines.len());
             if known.is_none() {
                 let (shape, quotas) = (shape.clone(), [false; QUOTAS]);
-                set.lines.push(LineUse { shape, unit, throttle: false, quotas });
+                set.lines.push(LineUse { shape, unit, throttle: false, quotas, cap: None });
             }
             match part {
                 Part::Throttle => set.lines[index].throttle = true,
                 Part::Quota(slot) => set.lines[index].quotas[slot] = true,
+                Part::Slots => {
+                    set.lines[index].cap = match kind {
+                        Kind::Concurrency(cap) => Some(cap),
+                        _ => None,
+                    }
+                }
             }
             set.limits.push(Limit { line: index, name, kind });
         }
@@ -324,7 +326,11 @@ impl Compiler<'_> {
             Place::Route(pattern) => format!("route:{pattern}:{name}").into(),
             Place::Pool => format!("pool:{name}").into(),
         };
-        let kind_name = if kind == LimitKind::Throttle { "throttle" } else { "quota" };
+        let kind_name = match kind {
+            LimitKind::Throttle => "throttle",
+            LimitKind::Quota => "quota",
+            LimitKind::Concurrency => "concurrency",
+        };
         Ok(Identity {
             group: self.ledger.identity(&[self.plan, room, pattern, unit]),
             limit: self.ledger.identity(&[self.plan, room, pattern, unit, kind_name, name]),
@@ -362,6 +368,7 @@ impl Compiler<'_> {
         &mut self,
         line: u32,
         slot: usize,
+        limit: u64,
         windows: &Windows,
         initial_debit: bool,
     ) -> Result<(), TooMany> {
@@ -369,13 +376,13 @@ impl Compiler<'_> {
             let shape = self.ledger.directory().shape(line);
             let quota = shape.and_then(|shape| shape.quotas.get(slot)?.as_ref());
             let same = |quota: &QuotaPart| {
-                quota.schedule.windows() == windows && quota.initial_debit == initial_debit
+                quota.schedule.is_like(windows, limit) && quota.initial_debit == initial_debit
             };
             if quota.is_some_and(same) {
                 return Ok(());
             }
             let windows = windows.clone();
-            self.ledger.record(&Event::Quota { line, slot, windows, initial_debit, at: self.now })?;
+            self.ledger.record(&Event::Quota { line, slot, limit, windows, initial_debit, at: self.now })?;
         }
     }
 
@@ -448,12 +455,38 @@ impl Compiler<'_> {
         let (line, part) = self.part(&identity).map_err(|error| too_many(field, error))?;
         let slot = match part {
             Part::Quota(slot) => slot,
-            Part::Throttle => 0,
+            Part::Throttle | Part::Slots => 0,
         };
-        let set = self.set_quota(line, slot, &windows, quota.initial_debit > 0);
+        let set = self.set_quota(line, slot, quota.limit, &windows, quota.initial_debit > 0);
         set.map_err(|error| too_many(field, error))?;
+        let mut percents = quota.alerts.clone().unwrap_or_else(|| DEFAULT_ALERTS.to_vec());
+        percents.sort_unstable();
+        let alert = |percent: u32| Alert { percent, level: quota::level(quota.limit, percent) };
+        let alerts = percents.into_iter().map(alert).collect();
         let quota = quota::Quota { limit: quota.limit, initial_debit: quota.initial_debit };
-        Ok(identity.defined(line, part, Kind::Quota { slot, quota }))
+        Ok(identity.defined(line, part, Kind::Quota { slot, quota, alerts }))
+    }
+
+    fn concurrency(
+        &mut self,
+        field: &str,
+        place: &Place,
+        concurrency: &Concurrency,
+    ) -> Result<Defined, ApplyError> {
+        let identity =
+            self.identity(field, place, LimitKind::Concurrency, "concurrency", concurrency.unit.as_deref())?;
+        let lease = match &concurrency.lease {
+            None => DEFAULT_LEASE,
+            Some(lease) => parse_duration(lease)
+                .map_err(|error| ApplyError::invalid(format!("{field}.lease"), error))?
+                .get(),
+        };
+        if lease == 0 {
+            let problem = "0 frees a slot as soon as it is taken: at least \"1ns\", such as \"60s\"";
+            return Err(ApplyError::invalid(format!("{field}.lease"), problem));
+        }
+        let (line, part) = self.part(&identity).map_err(|error| too_many(field, error))?;
+        Ok(identity.defined(line, part, Kind::Concurrency(Cap { limit: concurrency.limit, lease })))
     }
 }
 
@@ -492,8 +525,8 @@ fn too_many(field: &str, error: TooMany) -> ApplyError {
             "the region has no room for another change of limits: format a new one for more",
         ),
         TooMany::Periods => ApplyError::capacity(
-            format!("{field}.per"),
-            "changed more than 131,071 times: start a new engine",
+            field,
+            "limit, period and zone changed more than 32,767 times: start a new engine",
         ),
     }
 }

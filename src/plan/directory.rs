@@ -25,6 +25,8 @@ pub(crate) enum Part {
     Throttle,
     /// Below [`QUOTAS`].
     Quota(usize),
+    /// All of a line.
+    Slots,
 }
 
 /// The histories of one line's limits.
@@ -50,14 +52,14 @@ pub(crate) struct QuotaPart {
 pub(crate) enum TooMany {
     /// Lines and changes of rate together: numbers end at 2^16.
     Segments,
-    /// Changes of one quota's period: generations end at 2^17.
+    /// Changes of one quota's limit, period and zone: generations end at 2^15.
     Periods,
     /// Events of a region: as many as it was formatted for.
     Events,
 }
 
 const SEGMENTS: usize = (1 << 16) - 1;
-const PERIODS: u32 = 1 << 17;
+const PERIODS: u32 = 1 << 15;
 
 /// See the module's comment. One entry per limit ever defined.
 #[derive(Clone, Debug, Default)]
@@ -156,15 +158,15 @@ impl Directory {
                 };
                 self.set_timeline(line, timeline)
             }
-            Some(Event::Quota { line, slot, windows, initial_debit, at }) => {
+            Some(Event::Quota { line, slot, limit, windows, initial_debit, at }) => {
                 let Some(shape) = self.shapes.get_mut((*line as usize).wrapping_sub(1)) else {
                     return Ok(());
                 };
                 let Some(known) = Arc::make_mut(shape).quotas.get_mut(*slot) else { return Ok(()) };
                 let schedule = match known {
-                    None => Arc::new(Schedule::new(windows.clone())),
-                    Some(known) if known.schedule.windows() == windows => known.schedule.clone(),
-                    Some(known) => Arc::new(known.schedule.changed(windows.clone(), *at)),
+                    None => Arc::new(Schedule::new(windows.clone(), *limit)),
+                    Some(known) if known.schedule.is_like(windows, *limit) => known.schedule.clone(),
+                    Some(known) => Arc::new(known.schedule.changed(windows.clone(), *limit, *at)),
                 };
                 if schedule.generation() >= PERIODS {
                     return Err(TooMany::Periods);
@@ -195,6 +197,7 @@ impl Directory {
             let part = match kind {
                 LimitKind::Throttle => (!given.0).then_some(Part::Throttle),
                 LimitKind::Quota => given.1.iter().position(|given| !given).map(Part::Quota),
+                LimitKind::Concurrency => None,
             };
             part.map(|part| (line, part))
         };
@@ -211,13 +214,19 @@ impl Directory {
                 let quotas = [const { None }; QUOTAS];
                 self.shapes.push(Arc::new(Shape { line, segment, throttle: None, quotas }));
                 self.given.push((false, [false; QUOTAS]));
-                (line, if kind == LimitKind::Throttle { Part::Throttle } else { Part::Quota(0) })
+                let part = match kind {
+                    LimitKind::Throttle => Part::Throttle,
+                    LimitKind::Quota => Part::Quota(0),
+                    LimitKind::Concurrency => Part::Slots,
+                };
+                (line, part)
             }
         };
         let given = &mut self.given[found.0 as usize - 1];
         match found.1 {
             Part::Throttle => given.0 = true,
             Part::Quota(slot) => given.1[slot] = true,
+            Part::Slots => *given = (true, [true; QUOTAS]),
         }
         self.limits.insert(limit, found);
         Ok(())

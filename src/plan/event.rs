@@ -8,6 +8,7 @@ use crate::calendar::{Period, Windows, zone};
 pub(crate) enum LimitKind {
     Throttle,
     Quota,
+    Concurrency,
 }
 
 /// One change of a directory.
@@ -17,8 +18,8 @@ pub(crate) enum Event {
     Limit { group: u128, limit: u128, kind: LimitKind },
     /// A line's throttle begins, or has another rate or burst from `at` on.
     Throttle { line: u32, rate: Rate, burst: u64, at: u64 },
-    /// The same for a quota.
-    Quota { line: u32, slot: usize, windows: Windows, initial_debit: bool, at: u64 },
+    /// The same for a quota, its limit, windows and zone.
+    Quota { line: u32, slot: usize, limit: u64, windows: Windows, initial_debit: bool, at: u64 },
     /// Arithmetic counts from another instant.
     Base { at: u64 },
 }
@@ -39,7 +40,7 @@ impl Event {
     /// | --- | --- | --- |
     /// | limit | 1, kind | group; limit |
     /// | throttle | 2, -, -, line | nanoseconds, tokens; at; burst |
-    /// | quota | 3, slot + 4 * initial debit, period + 16 * start, line | length; at; zone (2) |
+    /// | quota | 3, slot + 4 * initial debit, period + 8 * start, line | length; at; zone (2); limit |
     /// | base | 4 | at |
     ///
     /// `None` for a zone whose name is too long.
@@ -49,13 +50,18 @@ impl Event {
         };
         Some(match self {
             &Event::Limit { group, limit, kind } => {
-                [head(LIMIT, if kind == LimitKind::Quota { 1 } else { 0 }, 0, 0), group, limit, 0, 0, 0]
+                let kind = match kind {
+                    LimitKind::Throttle => 0,
+                    LimitKind::Quota => 1,
+                    LimitKind::Concurrency => 2,
+                };
+                [head(LIMIT, kind, 0, 0), group, limit, 0, 0, 0]
             }
             &Event::Throttle { line, rate, burst, at } => {
                 let rate = u128::from(rate.nanos()) << 64 | u128::from(rate.tokens());
                 [head(THROTTLE, 0, 0, line), rate, at.into(), burst.into(), 0, 0]
             }
-            Event::Quota { line, slot, windows, initial_debit, at } => {
+            Event::Quota { line, slot, limit, windows, initial_debit, at } => {
                 let (period, start, length) = match windows.period() {
                     Period::Day => (0, 0, 0),
                     Period::Week { start } => (1, start, 0),
@@ -76,7 +82,7 @@ impl Event {
                     (*at).into(),
                     half(0),
                     half(16),
-                    0,
+                    (*limit).into(),
                 ]
             }
             &Event::Base { at } => [head(BASE, 0, 0, 0), at.into(), 0, 0, 0, 0],
@@ -85,11 +91,15 @@ impl Event {
 
     /// `None` for words that are no event, or one that this process cannot follow.
     pub(crate) fn of(words: [u128; EVENT_WORDS]) -> Option<Event> {
-        let [head, first, second, third, fourth, _] = words;
+        let [head, first, second, third, fourth, fifth] = words;
         let (kind, a, b, line) = (head as u8, (head >> 8) as u8, (head >> 16) as u8, (head >> 32) as u32);
         Some(match kind {
             LIMIT => {
-                let kind = if a == 1 { LimitKind::Quota } else { LimitKind::Throttle };
+                let kind = match a {
+                    0 => LimitKind::Throttle,
+                    1 => LimitKind::Quota,
+                    _ => LimitKind::Concurrency,
+                };
                 Event::Limit { group: first, limit: second, kind }
             }
             THROTTLE => {
@@ -115,6 +125,7 @@ impl Event {
                 Event::Quota {
                     line,
                     slot,
+                    limit: (fifth as u64).min(i64::MAX as u64),
                     windows: Windows::new(period, zone),
                     initial_debit,
                     at: second as u64,
@@ -161,6 +172,7 @@ mod tests {
             Event::Quota {
                 line: 1,
                 slot: 1,
+                limit: i64::MAX as u64,
                 windows: windows(Period::Month { start: 27 }, longest),
                 initial_debit: true,
                 at: u64::MAX,
@@ -168,10 +180,12 @@ mod tests {
             Event::Quota {
                 line: 9,
                 slot: 0,
+                limit: 3,
                 windows: windows(Period::Fixed(u64::MAX), "UTC"),
                 initial_debit: false,
                 at: 5,
             },
+            Event::Limit { group: 3, limit: 5, kind: LimitKind::Concurrency },
             Event::Base { at: u64::MAX },
         ] {
             let words = event.words().unwrap();

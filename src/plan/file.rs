@@ -208,6 +208,11 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Str
     deserializer.deserialize_any(Duration)
 }
 
+/// The same where there need be none.
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 /// An instant: text, or a date and time of TOML's own.
 pub(super) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     struct Instant;

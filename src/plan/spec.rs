@@ -133,6 +133,12 @@ impl Quota {
         self
     }
 
+    /// Fires alerts when a window is used up to these percentages, 1 to 100; at 80 and 100 without this.
+    pub fn alerts(mut self, percentages: impl IntoIterator<Item = u32>) -> Quota {
+        self.alerts = Some(percentages.into_iter().collect());
+        self
+    }
+
     /// Counts another unit than `requests`.
     pub fn unit(mut self, unit: &str) -> Quota {
         self.unit = Some(unit.into());
@@ -140,13 +146,35 @@ impl Quota {
     }
 }
 
-/// A cap on requests in flight; read, but not supported yet.
+/// A cap on requests in flight. Every admitted request that costs anything takes a slot, which its release, settlement or
+/// refund frees, or the end of its lease.
+///
+/// ```
+/// use tollgate::Concurrency;
+/// let exports = Concurrency::new(8).lease("5m");
+/// # let _ = exports;
+/// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "plan-file", derive(serde::Deserialize), serde(deny_unknown_fields))]
-pub(super) struct Concurrency {
+pub struct Concurrency {
     pub(super) limit: u64,
-    #[cfg_attr(feature = "plan-file", serde(default))]
+    #[cfg_attr(feature = "plan-file", serde(default, deserialize_with = "file::some_duration"))]
     pub(super) lease: Option<String>,
+    #[cfg_attr(feature = "plan-file", serde(default))]
+    pub(super) unit: Option<String>,
+}
+
+impl Concurrency {
+    /// At most `limit` requests at a time; 0 admits none. State is made for as many as that.
+    pub fn new(limit: u64) -> Concurrency {
+        Concurrency { limit, lease: None, unit: None }
+    }
+
+    /// Frees a slot after so long, such as `"5m"`, at the latest; 60 seconds without this.
+    pub fn lease(mut self, lease: &str) -> Concurrency {
+        self.lease = Some(lease.into());
+        self
+    }
 }
 
 /// A set of limits: those of a route or of a pool.
@@ -174,6 +202,12 @@ impl Limits {
     /// Adds a quota.
     pub fn quota(mut self, quota: Quota) -> Limits {
         self.quotas.push(quota);
+        self
+    }
+
+    /// Sets the cap on requests in flight.
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Limits {
+        self.concurrency = Some(concurrency);
         self
     }
 }
@@ -226,6 +260,12 @@ impl Plan {
     /// Adds a quota per subject.
     pub fn quota(mut self, quota: Quota) -> Plan {
         self.quotas.push(quota);
+        self
+    }
+
+    /// Sets the cap on requests in flight per subject.
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Plan {
+        self.concurrency = Some(concurrency);
         self
     }
 

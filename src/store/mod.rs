@@ -235,6 +235,11 @@ impl Store {
         Some(Line::at(self.lines + 4 * index))
     }
 
+    /// Lines that there can be.
+    pub(crate) fn most_lines(&self) -> u32 {
+        self.max_lines
+    }
+
     /// The cell of a hash: where it stands, its word, and what it holds.
     #[inline]
     pub(crate) fn find(&self, hash: u64) -> Option<(At, u128, Content)> {

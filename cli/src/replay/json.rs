@@ -1,8 +1,8 @@
 //! Answers, written as JSON straight into a byte buffer.
 
-use tollgate::{Nanos, Report};
+use tollgate::{Nanos, Report, Threshold};
 
-use super::session::{Answer, Day, Event, Threshold};
+use super::session::{Answer, Day, Event};
 
 /// What a line got.
 #[derive(Debug)]
@@ -131,8 +131,8 @@ fn events(out: &mut Vec<u8>, events: &[Event], dropped: u64) {
         string(out, &event.limit);
         out.extend_from_slice(b",\"threshold\":");
         match event.threshold {
-            Threshold::Percent(percent) => integer(out, u64::from(percent)),
-            Threshold::Breached => out.extend_from_slice(b"\"breached\""),
+            Threshold::Percent(percent) => integer(out, percent.into()),
+            _ => out.extend_from_slice(b"\"breached\""),
         }
         out.extend_from_slice(b",\"window_start\":");
         integer(out, event.window_start.get());

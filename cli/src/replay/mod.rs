@@ -6,10 +6,10 @@
 
 mod combined;
 mod html;
-mod ids;
 mod json;
 mod line;
 mod lines;
+mod marks;
 mod session;
 pub(crate) mod summary;
 mod time;

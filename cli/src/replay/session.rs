@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use tollgate::{ApplyError, Changes, Engine, EngineBuilder, Mode, Nanos, Pepper, Report, Request};
+use tollgate::{
+    ApplyError, Changes, Engine, EngineBuilder, Mode, Nanos, Pepper, Report, Request, SecretKey,
+    SettleStatus, Threshold, Ticket,
+};
 use zeroize::Zeroizing;
 
-use super::ids::IdBook;
 use super::json::{self, Status};
 use super::line::{Asked, Cost, KeyChange, Line, LineError, Op, Secret};
 
@@ -31,7 +33,6 @@ pub enum Step {
 }
 
 /// What a line of a JSON trace comes to.
-#[cfg_attr(not(test), expect(dead_code, reason = "the answers to operations that `not_yet` refuses"))]
 pub(crate) enum Answer<'a> {
     Decided {
         at: Nanos,
@@ -84,16 +85,6 @@ pub(crate) struct Event {
     pub(crate) window_start: Nanos,
 }
 
-/// What was crossed.
-#[cfg_attr(not(test), expect(dead_code, reason = "of `alerts`, which `not_yet` refuses"))]
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Threshold {
-    /// So many hundredths of the limit are used.
-    Percent(u8),
-    /// A request was refused.
-    Breached,
-}
-
 /// A trace on its way through an engine.
 ///
 /// ```
@@ -110,7 +101,6 @@ pub(crate) enum Threshold {
 pub struct Session {
     engine: Engine,
     plan: Option<String>,
-    ids: IdBook,
 }
 
 impl Session {
@@ -132,7 +122,7 @@ impl Session {
         if let Some(name) = plan.filter(|name| !engine.has_plan(name)) {
             return Err(SessionError::NoSuchPlan(name.to_owned()));
         }
-        Ok(Session { engine, plan: plan.map(str::to_owned), ids: IdBook::new() })
+        Ok(Session { engine, plan: plan.map(str::to_owned) })
     }
 
     /// Runs one line of a JSON trace and appends its answer: one JSON object and a line end.
@@ -151,9 +141,9 @@ impl Session {
     pub(crate) fn answer<'a>(&mut self, line: &'a [u8]) -> Result<Answer<'a>, LineError> {
         let Line { at, op } = Line::parse(line)?;
         match op {
-            Op::Check(asked) => self.check(asked, at),
+            Op::Check(asked) => self.check(asked, None, at),
             Op::Peek(asked) => {
-                let report = self.ask(&asked, at, Mode::Peek);
+                let report = self.ask(&asked, |request| self.decide(request, at, Mode::Peek));
                 Ok(Answer::Decided {
                     at,
                     report,
@@ -182,41 +172,75 @@ impl Session {
                 };
                 Ok(Answer::Changed(status))
             }
-            Op::Reserve(..) => not_yet("reserve"),
-            Op::Settle { .. } => not_yet("settle"),
-            Op::Refund { .. } => not_yet("refund"),
-            Op::Release { .. } => not_yet("release"),
-            Op::Usage { .. } => not_yet("usage"),
-            Op::Grant { .. } => not_yet("grant"),
-            Op::Alerts => not_yet("alerts"),
-            Op::Rotate { .. } => not_yet("rotate"),
+            Op::Reserve(asked, ttl) => self.check(asked, Some(ttl), at),
+            Op::Settle { id, actual } => {
+                let settlement =
+                    with_cost(&actual, |actual| self.engine.settle_at(id.as_bytes(), actual, at));
+                let settled = matches!(settlement.status(), SettleStatus::Settled | SettleStatus::Late);
+                let overdraft = settled.then_some(settlement.overdraft());
+                Ok(Answer::Settled { status: settlement.status().as_str(), overdraft })
+            }
+            Op::Refund { id } => Ok(Answer::Status(self.engine.refund_at(id.as_bytes(), at).as_str())),
+            Op::Release { id } => Ok(Answer::Status(self.engine.release(id.as_bytes()).as_str())),
+            Op::Usage { subject, plan, from, to } => {
+                let (from, to) = (date("from", &from)?, date("to", &to)?);
+                let rows = self.engine.usage_at(&subject, &plan, from, to, at).map_err(failed)?;
+                Ok(Answer::Days(rows.iter().map(Day::of).collect()))
+            }
+            Op::Grant { subject, plan, limit, remaining } => {
+                self.engine.grant_at(&subject, &plan, &limit, remaining, at).map_err(failed)?;
+                Ok(Answer::Status("ok"))
+            }
+            Op::Alerts => {
+                let alerts = self.engine.alerts();
+                let events = alerts.events.iter().map(Event::of).collect();
+                Ok(Answer::Events { events, dropped: alerts.dropped })
+            }
+            Op::Rotate { key_id, overlap, new_id, value } => {
+                let value = match value {
+                    Some(value) => {
+                        let secret = SecretKey::new(value.as_bytes()).map_err(failed)?;
+                        let engine = &self.engine;
+                        engine.rotate_to_at(&key_id, &new_id, &secret, overlap, at).map_err(failed)?;
+                        None
+                    }
+                    None => {
+                        let secret = self.engine.rotate_at(&key_id, &new_id, overlap, at).map_err(failed)?;
+                        Some(secret.reveal(|key| Zeroizing::new(key.to_vec())))
+                    }
+                };
+                Ok(Answer::Rotated { value })
+            }
             Op::Snapshot { .. } => not_yet("snapshot"),
             Op::Restore { .. } => not_yet("restore"),
         }
     }
 
-    fn check<'a>(&mut self, asked: Asked<'a>, at: Nanos) -> Result<Answer<'a>, LineError> {
-        if let Some(id) = asked.id.as_deref().filter(|id| self.ids.contains(id)) {
-            return Err(LineError::new(format!("id {id:?} is that of an earlier request that was admitted")));
-        }
-        let report = self.ask(&asked, at, Mode::Check);
-        let decision = report.decision();
-        if let Some(id) = asked.id.as_deref()
-            && decision.is_allowed()
-            && decision.would_deny() != Some(true)
-        {
-            self.ids.add(id);
-        }
-        Ok(Answer::Decided {
-            at,
-            report,
-            key: asked.key.map(Secret::into_bytes).unwrap_or_default(),
-            peek: false,
-        })
+    /// A check, or with a time to live a reservation.
+    fn check<'a>(
+        &mut self,
+        asked: Asked<'a>,
+        ttl: Option<Nanos>,
+        at: Nanos,
+    ) -> Result<Answer<'a>, LineError> {
+        let report = match asked.id.as_deref() {
+            None => self.ask(&asked, |request| self.decide(request, at, Mode::Check)),
+            Some(id) => self
+                .ask(&asked, |request| {
+                    let ticket = match ttl {
+                        Some(ttl) => Ticket::reserve(id, ttl),
+                        None => Ticket::check(id),
+                    };
+                    self.engine.report_as_at(&self.whoever(request), ticket, at)
+                })
+                .map_err(failed)?,
+        };
+        let key = asked.key.map(Secret::into_bytes).unwrap_or_default();
+        Ok(Answer::Decided { at, report, key, peek: false })
     }
 
-    fn ask(&self, asked: &Asked<'_>, at: Nanos, mode: Mode) -> Report {
-        let units: Vec<(&str, u64)>;
+    /// Hands over a request as a line asks for it.
+    fn ask<R>(&self, asked: &Asked<'_>, decide: impl FnOnce(Request<'_>) -> R) -> R {
         let mut request = Request::new(asked.key.as_ref().map_or(&[][..], Secret::as_bytes));
         if let Some(stage) = asked.stage.as_deref() {
             request = request.stage(stage);
@@ -224,22 +248,66 @@ impl Session {
         if let Some(route) = asked.route.as_deref() {
             request = request.route(route);
         }
-        request = match &asked.cost {
-            Cost::Each(1) => request,
-            Cost::Each(cost) => request.cost(*cost),
-            Cost::Units(costs) => {
-                units = costs.iter().map(|(unit, cost)| (&**unit, *cost)).collect();
-                request.costs(&units)
-            }
-        };
-        self.decide(request, at, mode)
+        with_cost(&asked.cost, |cost| {
+            decide(match cost {
+                tollgate::Cost::Every(cost) => request.cost(cost),
+                tollgate::Cost::Units(costs) => request.costs(costs),
+            })
+        })
+    }
+
+    /// A request that may be of an unregistered key.
+    fn whoever<'r>(&'r self, request: Request<'r>) -> Request<'r> {
+        match self.plan.as_deref() {
+            Some(plan) => request.or_anonymous(plan),
+            None => request,
+        }
     }
 
     /// Decides a request that may be of an unregistered key.
     pub(crate) fn decide(&self, request: Request<'_>, at: Nanos, mode: Mode) -> Report {
-        match self.plan.as_deref() {
-            Some(plan) => self.engine.report_at(&request.or_anonymous(plan), at, mode),
-            None => self.engine.report_at(&request, at, mode),
+        self.engine.report_at(&self.whoever(request), at, mode)
+    }
+}
+
+fn with_cost<R>(cost: &Cost<'_>, step: impl FnOnce(tollgate::Cost<'_>) -> R) -> R {
+    match cost {
+        Cost::Each(cost) => step(tollgate::Cost::Every(*cost)),
+        Cost::Units(costs) => {
+            let units: Vec<(&str, u64)> = costs.iter().map(|(unit, cost)| (&**unit, *cost)).collect();
+            step(tollgate::Cost::Units(&units))
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> LineError {
+    LineError::new(error.to_string())
+}
+
+fn date(field: &str, text: &str) -> Result<tollgate::Date, LineError> {
+    text.parse().map_err(|error| LineError::new(format!("field `{field}`: {error}")))
+}
+
+impl Day {
+    fn of(row: &tollgate::UsageRow) -> Day {
+        Day {
+            limit: row.limit().to_owned(),
+            date: row.date().to_string(),
+            used: row.used(),
+            remaining: row.remaining(),
+            refused: row.refused(),
+        }
+    }
+}
+
+impl Event {
+    fn of(alert: &tollgate::Alert) -> Event {
+        Event {
+            subject: alert.subject().map(str::to_owned),
+            plan: alert.plan().to_owned(),
+            limit: alert.limit().to_owned(),
+            threshold: alert.threshold(),
+            window_start: alert.window_start(),
         }
     }
 }

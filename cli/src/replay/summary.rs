@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tollgate::{Nanos, Report, Verdict};
 
-use super::ids::Marks;
 use super::json::Status;
+use super::marks::Marks;
 use super::time;
 use super::timeline::Timeline;
 

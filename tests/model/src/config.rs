@@ -178,6 +178,8 @@ fn plan(value: &Value) -> Result<Plan, String> {
         for (text, value) in object(value, "routes")? {
             let limits = limits(value).map_err(|e| format!("route {text:?}: {e}"))?;
             routes.push((text.clone(), Pattern::parse(text)?, limits));
+            // Whatever the order of the file.
+            routes.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         }
     }
     let own: Map<String, Value> = ["throttle", "quotas", "concurrency"]

@@ -1,0 +1,126 @@
+//! Alerts: raised by the decision that crossed a threshold, kept in a bounded queue until the host reads them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Engine;
+use super::judge::{Account, Seat};
+use crate::plan::Limit;
+use crate::sync::Mutex;
+use crate::time::Nanos;
+
+/// Alerts that wait to be read, unless a host asks for more or less.
+pub(super) const DEFAULT_ROOM: usize = 4_096;
+
+/// What an alert says of its quota.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Threshold {
+    /// So many percent of its limit, 1 to 100, are used up.
+    Percent(u32),
+    /// It refused a request, or would have where it only observes.
+    Breached,
+}
+
+/// A quota has come to a threshold, for the first time in its window.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Alert {
+    subject: Option<Arc<str>>,
+    plan: Arc<str>,
+    limit: Arc<str>,
+    threshold: Threshold,
+    window_start: Nanos,
+}
+
+impl Alert {
+    /// Without a percentage it is a breach.
+    pub(super) fn new(seat: &Seat<'_>, limit: &Limit, percent: Option<u32>, start: u64) -> Alert {
+        let subject = match seat.account {
+            Account::Subject(name) => Some(name.clone()),
+            Account::Pool | Account::Anonymous => None,
+        };
+        Alert {
+            subject,
+            plan: seat.plan.clone(),
+            limit: limit.name.clone(),
+            threshold: percent.map_or(Threshold::Breached, Threshold::Percent),
+            window_start: Nanos::new(start),
+        }
+    }
+
+    /// Whose quota it is; `None`: that of all subjects on the plan together.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &str {
+        &self.plan
+    }
+
+    /// The quota, as reports name it.
+    pub fn limit(&self) -> &str {
+        &self.limit
+    }
+
+    /// What it has come to.
+    pub fn threshold(&self) -> Threshold {
+        self.threshold
+    }
+
+    /// The first instant of the window that it happened in.
+    pub fn window_start(&self) -> Nanos {
+        self.window_start
+    }
+}
+
+/// The alerts since they were last read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Alerts {
+    /// In the order in which they were raised.
+    pub events: Vec<Alert>,
+    /// Alerts that there was no room for.
+    pub dropped: u64,
+}
+
+/// See the module's comment.
+pub(super) struct Queue {
+    room: usize,
+    waiting: Mutex<(VecDeque<Alert>, u64)>,
+}
+
+impl Queue {
+    pub(super) fn new(room: usize) -> Queue {
+        // Room at once: a decision that raises an alert allocates nothing.
+        Queue { room, waiting: Mutex::new((VecDeque::with_capacity(room), 0)) }
+    }
+
+    #[cold]
+    fn push(&self, alert: Alert) {
+        let mut waiting = self.waiting.lock();
+        let (events, dropped) = &mut *waiting;
+        if events.len() < self.room {
+            events.push_back(alert);
+        } else {
+            *dropped = dropped.saturating_add(1);
+        }
+    }
+
+    fn take(&self) -> Alerts {
+        let mut waiting = self.waiting.lock();
+        let (events, dropped) = &mut *waiting;
+        Alerts { events: events.drain(..).collect(), dropped: std::mem::take(dropped) }
+    }
+}
+
+impl Engine {
+    pub(super) fn raise(&self, alerts: impl IntoIterator<Item = Alert>) {
+        alerts.into_iter().for_each(|alert| self.alerts.push(alert));
+    }
+
+    /// Takes the alerts that were raised since the last call: each threshold of each quota once per window, by this
+    /// process. Those that come when [so many](crate::EngineBuilder::alerts) wait are counted and dropped.
+    pub fn alerts(&self) -> Alerts {
+        self.alerts.take()
+    }
+}
