@@ -7,3 +7,4 @@
 
 mod codec;
 mod container;
+mod place;
