@@ -7,4 +7,5 @@
 
 mod codec;
 mod container;
+mod periodic;
 mod place;
