@@ -102,13 +102,7 @@ impl Disk for System {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path)?;
-        match file.try_lock() {
-            Ok(()) if has_name(&file) => Ok(file),
-            // Somebody took it for a leftover and removes it.
-            Ok(()) | Err(TryLockError::WouldBlock) => Err(ErrorKind::AlreadyExists.into()),
-            Err(TryLockError::Error(_)) => Ok(file),
-        }
+        claim(options.open(path)?)
     }
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<usize> {
@@ -139,6 +133,16 @@ impl Disk for System {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+}
+
+/// A new file, locked for its writer. "Already exists": somebody took it for a leftover before that, and removes it.
+fn claim(file: File) -> io::Result<File> {
+    match file.try_lock() {
+        Ok(()) if has_name(&file) => Ok(file),
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(ErrorKind::AlreadyExists.into()),
+        // No locks here, for nobody.
+        Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 

@@ -447,9 +447,22 @@ fn only_the_user_reads_it() {
     assert!(abandoned(&scratch.0.join(".target.0123456789abcdef.tollgate")).is_none());
     replace(&target, write_new).unwrap();
     assert_eq!(scratch.names().len(), 3);
-    // The lock on a file that has lost its name is worth nothing.
-    let held = System.create(&scratch.0.join("unnamed")).unwrap();
-    assert!(has_name(&held));
-    fs::remove_file(scratch.0.join("unnamed")).unwrap();
-    assert!(!has_name(&held));
+}
+
+/// Between its creation and its lock.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_taken_for_a_leftover_is_not_claimed() {
+    let scratch = Scratch::new("claimed");
+    let path = scratch.0.join("beside");
+    let claimed = |file: File| claim(file).map_err(|error| error.kind());
+    assert!(claimed(File::create(scratch.0.join("first")).unwrap()).is_ok());
+    let new = File::create(&path).unwrap();
+    // Whoever removes it has its lock,
+    let taken = abandoned(&path).unwrap();
+    assert_eq!(claimed(new.try_clone().unwrap()).unwrap_err(), ErrorKind::AlreadyExists);
+    // and has removed it once he lets go.
+    fs::remove_file(&path).unwrap();
+    drop(taken);
+    assert_eq!(claimed(new).unwrap_err(), ErrorKind::AlreadyExists);
 }
