@@ -278,6 +278,62 @@ pub enum RegionError {
     },
 }
 
+/// A snapshot could not be written, read or restored.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The system refused a step of writing or reading the file.
+    #[error("{path}: could not {step}: {source}")]
+    Io {
+        /// The snapshot's file.
+        path: String,
+        /// What was being done: "write", "sync".
+        step: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It is something else.
+    #[error("it does not begin with the mark of a tollgate snapshot: it is something else")]
+    NotASnapshot,
+    /// Another version of the library wrote it.
+    #[error(
+        "the snapshot has format version {found}, this library knows {known}: restore it with the library that wrote it, or a newer one"
+    )]
+    Version {
+        /// As the snapshot says.
+        found: u32,
+        /// That of this library.
+        known: u32,
+    },
+    /// Its bytes are not those that were written.
+    #[error("the snapshot is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// From the beginning of the file.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// It ends too early.
+    #[error("the snapshot is cut off at byte {offset}: its end is missing")]
+    CutOff {
+        /// From the beginning of the file: how many bytes there are.
+        offset: u64,
+    },
+    /// It is whole, but does not fit what it is to be restored into.
+    #[cfg_attr(any(not(test), loom, shuttle), expect(dead_code))]
+    #[error("the snapshot does not fit: {what}")]
+    Mismatch {
+        /// What differs, as it is and as it would have to be.
+        what: String,
+    },
+    /// Periodic snapshots cannot follow each other so closely.
+    #[error("interval {0:?} is too short for snapshots: at least 1ms")]
+    Interval(std::time::Duration),
+    /// Periodic snapshots need a thread.
+    #[error("no thread for periodic snapshots: {0}")]
+    Thread(std::io::Error),
+}
+
 /// A plan file could not be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -9,6 +9,9 @@ mod error;
 pub mod http;
 mod key;
 mod plan;
+// Nothing in the engine takes snapshots yet.
+#[cfg_attr(any(not(test), loom, shuttle), expect(dead_code))]
+mod snapshot;
 mod store;
 mod sync;
 mod time;

@@ -16,6 +16,8 @@ pub(crate) use loom::thread::yield_now as spin_loop;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread::yield_now as spin_loop;
 
+/// No model checker sees it wait: for threads that no model runs.
+pub(crate) use parking_lot::Condvar;
 #[cfg(not(shuttle))]
 pub(crate) use parking_lot::Mutex;
 

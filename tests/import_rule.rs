@@ -12,9 +12,10 @@ const RULE: &[(&str, &[&str])] = &[
     ("calendar", &["time", "error", "sync"]),
     ("algo", &["time", "calendar", "error"]),
     ("store", &["sync", "error"]),
+    ("snapshot", &["error", "sync"]),
     ("key", &["sync", "time", "error"]),
     ("plan", &["algo", "calendar", "time", "error", "sync", "key"]),
-    ("engine", &["algo", "calendar", "error", "key", "plan", "store", "sync", "time"]),
+    ("engine", &["algo", "calendar", "error", "key", "plan", "snapshot", "store", "sync", "time"]),
     ("http", &["engine", "plan", "time", "error"]),
 ];
 
