@@ -264,6 +264,14 @@ fn an_error_that_content_ignores_is_an_error() {
     });
     assert_eq!(disk.steps.borrow()[3], "write");
     assert!(matches!(outcome, Err(SnapshotError::Io { step: "write", .. })), "{outcome:?}");
+    // Nothing is written after it, not even by the flush: the piece is longer than the buffer.
+    let disk = Faulty::new(2, Fault::Error);
+    let outcome = replace_on(&disk, &target, |out| {
+        let _ = out.write_all(&[1; BUFFER + 1]);
+        Ok(())
+    });
+    assert_eq!(*disk.steps.borrow(), ["folder", "create", "write", "remove"]);
+    assert!(matches!(outcome, Err(SnapshotError::Io { step: "write", .. })), "{outcome:?}");
     assert_eq!(scratch.names(), [""; 0]);
 }
 
