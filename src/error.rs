@@ -93,6 +93,9 @@ pub enum ApplyError {
     /// The memory that the engine was to be attached to.
     #[error(transparent)]
     Region(#[from] RegionError),
+    /// The snapshot that the engine was to begin from.
+    #[error("snapshot: {0}")]
+    Snapshot(String),
     /// There is no room for the state of what was to be registered.
     #[error("{field}: {problem}")]
     Capacity {
@@ -320,7 +323,6 @@ pub enum SnapshotError {
         offset: u64,
     },
     /// It is whole, but does not fit what it is to be restored into.
-    #[cfg_attr(any(not(test), loom, shuttle), expect(dead_code))]
     #[error("the snapshot does not fit: {what}")]
     Mismatch {
         /// What differs, as it is and as it would have to be.

@@ -9,8 +9,6 @@ mod error;
 pub mod http;
 mod key;
 mod plan;
-// Nothing in the engine takes snapshots yet.
-#[cfg_attr(any(not(test), loom, shuttle), expect(dead_code))]
 mod snapshot;
 mod store;
 mod sync;
@@ -20,18 +18,19 @@ pub use algo::rate::Rate;
 pub use calendar::Date;
 pub use engine::{
     Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode,
-    PlanId, RefundStatus, Region, ReleaseStatus, Report, Request, SettleStatus, Settlement, Threshold,
-    Ticket, UsageRow, Verdict, WhenFull,
+    PlanId, RefundStatus, Region, ReleaseStatus, Report, Request, SettleStatus, Settlement, Snapshot,
+    Threshold, Ticket, UsageRow, Verdict, WhenFull,
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;
 pub use error::{
     ApplyError, DateError, DurationError, IdError, KeyError, PlanFileError, RateError, RegionError,
-    UsageError,
+    SnapshotError, UsageError,
 };
 pub use key::{KeyFormat, Pepper, SecretKey};
 pub use plan::view;
 pub use plan::{Changes, Concurrency, Key, Limits, Plan, Quota, Subject, Throttle};
 #[cfg(feature = "import")]
 pub use plan::{CsvImport, CsvKeys, CsvWarning, ImportedKey};
+pub use snapshot::{Periodic, PeriodicStatus};
 pub use time::{Clock, ManualClock, Nanos, SystemClock, parse_duration};

@@ -126,5 +126,5 @@ fn the_engine_agrees_with_the_model_on_what_is_metered() {
 
 #[test]
 fn the_engine_agrees_with_the_model_on_everything() {
-    compare(Scope { snapshots: false, ..Scope::EVERYTHING }, 2);
+    compare(Scope::EVERYTHING, 2);
 }

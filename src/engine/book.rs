@@ -209,7 +209,6 @@ impl Book {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
-    #[expect(dead_code, reason = "for snapshots")]
     /// Puts these entries in the place of all. Requests that are being decided become known afterwards.
     pub(super) fn replace(&self, entries: Vec<(u128, Entry)>) {
         for shard in &self.shards {

@@ -23,6 +23,9 @@ pub enum WhenFull {
 ///   keeps free.
 /// * Everything else - a registered subject, a pool, an anonymous subject on a plan with a quota - takes a cell and a
 ///   *line* of 64 bytes for each throttle with up to two quotas, per plan and per route pattern.
+/// * Each quota of a registered subject or a pool takes another cell and line, for grants and alerts; and one for each day
+///   of the last 90 on which the subject had traffic.
+/// * A concurrency limit takes a cell and a line, and one for every two slots.
 ///
 /// ```
 /// use tollgate::Capacity;

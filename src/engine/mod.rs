@@ -26,9 +26,11 @@ mod region;
 mod register;
 mod request;
 mod reserve;
+mod restore;
 mod rotate;
 mod rows;
 mod slots;
+mod snapshot;
 mod state;
 mod tend;
 mod usage;
@@ -42,6 +44,7 @@ pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use region::Region;
 pub use request::{Cost, PlanId, Request};
 pub use reserve::{RefundStatus, ReleaseStatus, SettleStatus, Settlement, Ticket};
+pub use snapshot::Snapshot;
 pub use usage::UsageRow;
 
 use crate::error::{ApplyError, KeyError};
@@ -123,6 +126,7 @@ pub struct EngineBuilder {
     ids: u64,
     alerts: usize,
     key_format: Option<KeyFormat>,
+    snapshot: Option<Snapshot>,
 }
 
 impl EngineBuilder {
@@ -171,6 +175,15 @@ impl EngineBuilder {
         self
     }
 
+    /// Begins from what a snapshot holds: the plans and subjects are those of [`changes`](EngineBuilder::changes), what
+    /// was consumed, ids, rotations and states of keys are the snapshot's, of two states of a key the stricter one.
+    ///
+    /// A region takes one if it is new, and if the snapshot is that of a region of the same capacity.
+    pub fn snapshot(mut self, snapshot: Snapshot) -> EngineBuilder {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
     /// How many ids of requests the engine knows at a time, 65,536 by default. For a new one the oldest is forgotten that
     /// is settled, refunded or only a check's; when all are open reservations, no further one is admitted.
     pub fn ids(mut self, most: u64) -> EngineBuilder {
@@ -201,20 +214,22 @@ impl EngineBuilder {
             peppers.add(pepper).map_err(|error| ApplyError::invalid("pepper", error))?;
         }
         let shared = self.region.is_some();
+        let begun = self.snapshot.as_ref().map(|snapshot| snapshot.hash);
         let (store, owners, clock) = match self.region {
             None => {
-                let size = self.capacity.size();
+                let mut size = self.capacity.size();
+                size.base = self.snapshot.as_ref().map(|snapshot| snapshot.base);
                 let store = if self.touched { Store::touched_heap(size) } else { Store::heap(size) };
                 let store = store.ok_or_else(|| {
                     let bytes = self.capacity.bytes();
                     let problem = format!("there is no memory for {bytes} bytes: plan for less");
                     ApplyError::capacity("capacity", problem)
                 })?;
-                (store, Owners::random(), Clock::system())
+                (store, begun.map_or_else(Owners::random, Owners::of), Clock::system())
             }
             Some(region) => {
-                let (store, seed) =
-                    Store::attach(region.memory, Some(self.capacity.region_size()), random())?;
+                let seed = begun.map_or_else(random, |hash| hash.seed);
+                let (store, seed) = Store::attach(region.memory, Some(self.capacity.region_size()), seed)?;
                 let clock = Clock::System(region::clock(&store));
                 (store, Owners::seeded(seed), clock)
             }
@@ -233,15 +248,22 @@ impl EngineBuilder {
             alerts: Queue::new(self.alerts),
             key_format: self.key_format,
         };
-        let mut before = World::default();
-        if shared {
-            let mut directory = Directory::default();
-            ledger::catch_up(&mut directory, &engine.store);
-            before = before.with_directory(directory);
+        let mut directory = Directory::default();
+        if let Some(snapshot) = &self.snapshot {
+            engine
+                .begin_with(snapshot, &mut directory)
+                .map_err(|error| ApplyError::Snapshot(error.to_string()))?;
         }
+        if shared {
+            ledger::catch_up(&mut directory, &engine.store);
+        }
+        let before = World::default().with_directory(directory);
         // What has begun goes on at the present instant, what begins has always been so.
-        let now = if before.covers(1) { engine.now().get() } else { 0 };
-        engine.put_in_place(&before, &self.changes, now)?;
+        let now = if before.covers(1) { engine.now() } else { Nanos::ZERO };
+        engine.put_in_place(&before, &self.changes, now.get())?;
+        if let Some(snapshot) = &self.snapshot {
+            engine.begin_from(snapshot, now).map_err(|error| ApplyError::Snapshot(error.to_string()))?;
+        }
         Ok(engine)
     }
 }
@@ -260,6 +282,7 @@ impl Engine {
             ids: book::DEFAULT_ROOM,
             alerts: alerts::DEFAULT_ROOM,
             key_format: None,
+            snapshot: None,
         }
     }
 

@@ -5,6 +5,7 @@ use siphasher::sip::SipHasher13;
 use siphasher::sip128;
 
 use super::kinds::Kind;
+use super::snapshot::HashId;
 
 /// Keeps the kinds of owners apart.
 #[derive(Clone, Copy)]
@@ -15,9 +16,11 @@ pub(super) enum OwnerKind {
     Key,
 }
 
-/// In a process's own memory a fast keyed hash, every one of its secrets drawn at random; in memory that other builds may
-/// open SipHash-1-3.
+/// In a process's own memory a fast keyed hash, its secrets drawn from a random seed by SipHash-1-3; in memory that other
+/// builds may open SipHash-1-3 itself.
 pub(super) struct Owners {
+    /// What the hashes are made of.
+    id: HashId,
     hash: Hash,
     line_key: u64,
     identities: sip128::SipHasher13,
@@ -40,11 +43,12 @@ struct Own {
 }
 
 impl Own {
-    fn random(random: impl Fn() -> u64) -> Own {
-        let mut other = RapidSecrets::seed(random());
-        other.seed = random();
-        other.secrets = core::array::from_fn(|_| random());
-        Own { keys: core::array::from_fn(|_| random()), length: random() | 1, other }
+    /// Under the next keys.
+    fn of(next: &mut impl FnMut() -> u64) -> Own {
+        let mut other = RapidSecrets::seed(next());
+        other.seed = next();
+        other.secrets = core::array::from_fn(|_| next());
+        Own { keys: core::array::from_fn(|_| next()), length: next() | 1, other }
     }
 
     #[inline(always)]
@@ -93,26 +97,39 @@ impl Own {
 }
 
 impl Owners {
-    /// Under keys that only this engine knows.
+    /// Under a seed that only this engine knows.
     pub(super) fn random() -> Owners {
-        let random = || super::random() as u64;
-        Owners {
-            hash: Hash::Own(core::array::from_fn(|_| Own::random(random))),
-            line_key: random(),
-            identities: sip128::SipHasher13::new_with_keys(random(), random()),
-        }
+        Owners::of(HashId { specified: false, seed: super::random() })
     }
 
     /// Under a region's seed: the same in every process.
     pub(super) fn seeded(seed: u128) -> Owners {
+        Owners::of(HashId { specified: true, seed })
+    }
+
+    /// The same hashes from the same seed, whichever process.
+    pub(super) fn of(id: HashId) -> Owners {
+        let seed = id.seed;
         let key =
             |n: u64| SipHasher13::new_with_keys(seed as u64, (seed >> 64) as u64).hash(&n.to_le_bytes());
-        let hasher = |n: usize| SipHasher13::new_with_keys(key(2 * n as u64), key(2 * n as u64 + 1));
-        Owners {
-            hash: Hash::Specified(core::array::from_fn(hasher)),
-            line_key: key(100),
-            identities: sip128::SipHasher13::new_with_keys(key(101), key(102)),
-        }
+        let hash = if id.specified {
+            let hasher = |n: usize| SipHasher13::new_with_keys(key(2 * n as u64), key(2 * n as u64 + 1));
+            Hash::Specified(core::array::from_fn(hasher))
+        } else {
+            let mut number = 1_000;
+            let mut next = || {
+                number += 1;
+                key(number)
+            };
+            Hash::Own(core::array::from_fn(|_| Own::of(&mut next)))
+        };
+        let identities = sip128::SipHasher13::new_with_keys(key(101), key(102));
+        Owners { id, hash, line_key: key(100), identities }
+    }
+
+    /// From which these hashes can be made again.
+    pub(super) fn id_of_hash(&self) -> HashId {
+        self.id
     }
 
     #[inline(always)]

@@ -122,7 +122,11 @@ impl Engine {
     }
 
     /// Everything that an owner has for the limits of a line.
-    fn lines_of<'a>(&'a self, owner: u64, used: &'a LineUse) -> impl Iterator<Item = (u64, Raw)> + 'a {
+    pub(super) fn lines_of<'a>(
+        &'a self,
+        owner: u64,
+        used: &'a LineUse,
+    ) -> impl Iterator<Item = (u64, Raw)> + 'a {
         let line = used.shape.line;
         let limits =
             (used.cap.is_none()).then(|| (self.owners.hash(owner, line), Raw::fresh(used.shape.segment)));

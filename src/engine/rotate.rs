@@ -94,7 +94,7 @@ impl Engine {
         }
         let inherited = KeyState { revoked: None, ..state };
         let inherited = self.rotate_shared(key_id, &old.digest, &digest, inherited, from)?;
-        world.add_key(&old, new_id.into(), digest, inherited);
+        world.add_key(&old.subject.name, new_id.into(), digest, inherited);
         let mut ended = KeyRecord::clone(world.keys.by_digest(&old.digest).unwrap_or(&old));
         ended.state.revoke(Some(from));
         world.keys.put(ended);
@@ -127,9 +127,9 @@ impl Engine {
 }
 
 impl World {
-    /// Lists another key for the subject of `old`.
-    pub(super) fn add_key(&mut self, old: &KeyRecord, id: Arc<str>, digest: Digest, state: KeyState) {
-        let before = self.subjects.get(&old.subject.name).unwrap_or(&old.subject);
+    /// Lists another key for a subject, if there is such a one.
+    pub(super) fn add_key(&mut self, subject: &str, id: Arc<str>, digest: Digest, state: KeyState) {
+        let Some(before) = self.subjects.get(subject) else { return };
         let mut keys = before.keys.clone();
         keys.push(digest);
         let subject = Arc::new(Subject {

@@ -34,6 +34,17 @@ pub(super) struct Taken {
     word: u128,
 }
 
+impl Taken {
+    pub(super) fn of(owner: u64, line: u32, number: u32, slot: usize, word: u128) -> Taken {
+        Taken { owner, line, number, slot, word }
+    }
+
+    /// The line's number, the slot in it, and its word.
+    pub(super) fn parts(&self) -> (u32, usize, u128) {
+        (self.number, self.slot, self.word)
+    }
+}
+
 /// The slots of one owner and limit, as one look found them.
 #[derive(Clone, Default)]
 pub(super) struct Slots {

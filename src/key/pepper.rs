@@ -129,7 +129,6 @@ impl Peppers {
     }
 
     /// The name of the pepper that a method uses.
-    #[cfg(feature = "import")]
     pub(crate) fn name(&self, method: Method) -> Option<&str> {
         match method {
             Method::Sha256 => None,

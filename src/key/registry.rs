@@ -54,7 +54,6 @@ pub(crate) struct Record<S> {
     pub subject: Arc<S>,
     pub state: KeyState,
     /// Whether a rotation made it: no definition lists it.
-    #[expect(dead_code, reason = "for snapshots")]
     pub rotated: bool,
     /// Given by the registry.
     pub number: u32,
@@ -210,10 +209,31 @@ impl<S> Registry<S> {
         self.revoked.get(digest).copied()
     }
 
-    #[expect(dead_code, reason = "for snapshots")]
     /// All digests that were ever revoked, and from when on.
     pub(crate) fn revoked(&self) -> impl Iterator<Item = (&Digest, u64)> {
         self.revoked.iter().map(|(digest, &from)| (digest, from))
+    }
+
+    /// All keys that are registered.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Arc<Record<S>>> {
+        self.by_digest.values()
+    }
+
+    /// Remembers that a key that is not registered was revoked.
+    pub(crate) fn note_revoked(&mut self, digest: Digest, from: u64) {
+        let known = self.by_digest.contains_key(&digest) || self.revoked_from(&digest).is_some();
+        if !known {
+            self.count_method(digest.method);
+        }
+        let from = self.revoked_from(&digest).map_or(from, |known| known.min(from));
+        self.revoked.insert_mut(digest, from);
+    }
+
+    fn count_method(&mut self, method: Method) {
+        match self.methods.iter_mut().find(|(other, _)| *other == method) {
+            Some((_, count)) => *count += 1,
+            None => self.methods.push((method, 1)),
+        }
     }
 
     /// Puts `record` in the place of the one with its digest; id and digest belong to no other.
@@ -223,10 +243,7 @@ impl<S> Registry<S> {
     {
         let digest = record.digest;
         if !self.by_digest.contains_key(&digest) && self.revoked_from(&digest).is_none() {
-            match self.methods.iter_mut().find(|(method, _)| *method == digest.method) {
-                Some((_, count)) => *count += 1,
-                None => self.methods.push((digest.method, 1)),
-            }
+            self.count_method(digest.method);
         }
         if let Some(from) = record.state.revoked {
             self.revoked.insert_mut(digest, from);

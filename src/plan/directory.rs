@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::event::{Event, LimitKind};
+use super::event::{EVENT_WORDS, Event, LimitKind};
 use crate::algo::gcra::{Bucket, LOOK_BACK, RANGE, Timeline};
 use crate::algo::quota::Schedule;
 
@@ -76,8 +76,8 @@ pub(crate) struct Directory {
     segments: Vec<(u32, Option<u32>)>,
     /// The instant that arithmetic counts from; none until something is decided or changed.
     base: Option<u64>,
-    /// Number of events so far.
-    events: u64,
+    /// The events so far, in their form in memory that is shared.
+    events: rpds::VectorSync<[u128; EVENT_WORDS]>,
 }
 
 impl Directory {
@@ -104,7 +104,12 @@ impl Directory {
 
     /// Number of events that made this directory.
     pub(crate) fn events(&self) -> u64 {
-        self.events
+        self.events.len() as u64
+    }
+
+    /// Those events.
+    pub(crate) fn list(&self) -> impl Iterator<Item = &[u128; EVENT_WORDS]> {
+        self.events.iter()
     }
 
     /// The last instant that arithmetic reaches; 0 before there is a base.
@@ -144,7 +149,8 @@ impl Directory {
 
     /// Goes on by one event. One that makes no sense, or that there is no room for, counts and changes nothing.
     pub(crate) fn apply(&mut self, event: Option<&Event>) -> Result<(), TooMany> {
-        self.events += 1;
+        // What has no such form is none that a region holds, nor any that a heap's limits are made of.
+        self.events.push_back_mut(event.and_then(Event::words).unwrap_or_default());
         match event {
             None => Ok(()),
             Some(&Event::Limit { group, limit, kind }) => self.place(group, limit, kind),

@@ -17,7 +17,7 @@ pub mod view;
 
 pub(crate) use compile::{Alert, CompiledPlan, Kind, Limit, LimitSet, LineUse};
 pub(crate) use directory::{Directory, QUOTAS, Shape, TooMany};
-pub(crate) use event::{Event, Ledger};
+pub(crate) use event::{EVENT_WORDS, Event, Ledger};
 #[cfg(feature = "import")]
 pub use import_csv::{CsvImport, CsvKeys, CsvWarning, ImportedKey};
 pub(crate) use names::{check_name, shown};

@@ -19,11 +19,6 @@ impl Encoder {
         self.raw(&[value])
     }
 
-    /// Two bytes.
-    pub(crate) fn u16(&mut self, value: u16) -> &mut Encoder {
-        self.raw(&value.to_le_bytes())
-    }
-
     /// Four bytes.
     pub(crate) fn u32(&mut self, value: u32) -> &mut Encoder {
         self.raw(&value.to_le_bytes())
@@ -85,11 +80,6 @@ impl<'a> Decoder<'a> {
     /// One byte.
     pub(crate) fn u8(&mut self) -> Result<u8, SnapshotError> {
         self.array().map(u8::from_le_bytes)
-    }
-
-    /// Two bytes.
-    pub(crate) fn u16(&mut self) -> Result<u16, SnapshotError> {
-        self.array().map(u16::from_le_bytes)
     }
 
     /// Four bytes.

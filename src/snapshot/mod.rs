@@ -9,3 +9,8 @@ mod codec;
 mod container;
 mod periodic;
 mod place;
+
+pub(crate) use codec::{Decoder, Encoder};
+pub(crate) use container::{Block, Writer, read};
+pub use periodic::{Periodic, PeriodicStatus};
+pub(crate) use place::{load, replace};

@@ -93,6 +93,8 @@ impl Cell {
         u64::from(displacement + 1) << TAG_BITS | tag
     }
 
+    pub(super) const TAG_BITS: u32 = TAG_BITS;
+
     /// How far the high half of a word is shifted to the right to be compared with what is [`sought`](Cell::sought).
     pub(super) const SHIFT: u32 = OWNER - 64;
 

@@ -116,6 +116,17 @@ pub(crate) struct Size {
     pub records: u32,
     /// Events that a region has room for; a heap needs none.
     pub events: u32,
+    /// Groups that a heap's table begins with, if it is not free to choose.
+    pub base: Option<u32>,
+}
+
+/// What a cell of the table holds, and what names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stored {
+    /// The hash is one that finds the cell.
+    Level { hash: u64, segment: u32, level: u64 },
+    /// Of a line that has no owner (any more) the head's tag is 0.
+    Line { words: [u128; 4] },
 }
 
 /// Cells in use per hundred that a table of the planned size has.
@@ -132,11 +143,11 @@ struct Layout {
 
 impl Size {
     pub(crate) fn heap(cells: u64, lines: u64) -> Size {
-        Size { cells, lines, records: HEAP_RECORDS, events: 0 }
+        Size { cells, lines, records: HEAP_RECORDS, events: 0, base: None }
     }
 
     pub(crate) fn region(cells: u64, lines: u64) -> Size {
-        Size { cells, lines, records: REGION_RECORDS, events: REGION_EVENTS }
+        Size { cells, lines, records: REGION_RECORDS, events: REGION_EVENTS, base: None }
     }
 
     /// Bytes of a region.
@@ -153,10 +164,14 @@ impl Size {
     fn layout(self, grows: bool) -> Option<Layout> {
         let needed = self.cells.checked_mul(100)?.div_ceil(LOAD_PERCENT * u64::from(CELLS)).max(1);
         let mut table = Table { first: 0, base: 0, max_level: 0 };
-        while grows && needed.div_ceil(1 << table.max_level) > FIRST_GROUPS {
+        let most = self.base.map_or(FIRST_GROUPS, u64::from);
+        while (grows || self.base.is_some()) && needed.div_ceil(1 << table.max_level) > most {
             table.max_level += 1;
         }
-        table.base = u32::try_from(needed.div_ceil(1 << table.max_level)).ok()?;
+        table.base = match self.base {
+            Some(base) => base,
+            None => u32::try_from(needed.div_ceil(1 << table.max_level)).ok()?,
+        };
         let max_groups = table.base.checked_mul(1 << table.max_level)?;
         let events = u64::from(HEADER) + u64::from(Records::words(self.records));
         let first = events + u64::from(self.events) * EVENT as u64;
@@ -393,6 +408,46 @@ impl Store {
             txn.write(at, txn.read(at), word);
         }
         if txn.commit() { Appended::Done } else { Appended::Taken }
+    }
+
+    /// Groups of the table at level 0.
+    pub(crate) fn base(&self) -> u32 {
+        self.table.base
+    }
+
+    /// Cells and lines that were planned for.
+    pub(crate) fn room(&self) -> (u64, u64) {
+        let cells = u64::from(self.table.max_groups()) * u64::from(CELLS);
+        (cells * LOAD_PERCENT / 100 + u64::from(WINDOW * CELLS), self.max_lines.into())
+    }
+
+    /// Everything in the table, each cell and line as it was at some instant. What moves meanwhile, as the table grows, comes
+    /// twice: later as it was later.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = Stored> {
+        // A cell only ever moves to a group that is still to come, if the last ones are looked up as late as that.
+        let groups = (0..).take_while(|&group| group < self.table.groups(self.geometry()) + WINDOW - 1);
+        let cells = groups.flat_map(|group| self.table.cells(group, 0).map(move |at| (group, at)));
+        cells.filter_map(|(group, at)| {
+            let word = self.read(at);
+            let cell = Cell::of(word)?;
+            match cell.content {
+                Content::Level { segment, level } => {
+                    Some(Stored::Level { hash: self.table.hash_of(cell, group), segment, level })
+                }
+                Content::Line { line, .. } => {
+                    let line = self.line(line)?;
+                    // Bounded, as whatever is tried again.
+                    let mut words = self.read_line(line);
+                    for _ in 0..1_000 {
+                        if self.read(line.count()) == words[1] {
+                            break;
+                        }
+                        words = self.read_line(line);
+                    }
+                    Some(Stored::Line { words })
+                }
+            }
+        })
     }
 
     /// Number of cells in use.

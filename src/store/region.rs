@@ -19,8 +19,8 @@ use crate::sync::Ordering;
 /// "tollgate" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"tollgate");
 
-/// Changes with every change of what words mean. 1: SipHash-1-3 names cells.
-const VERSION: u64 = 2;
+/// Changes with every change of what words mean.
+const VERSION: u64 = 3;
 
 const SIZES: At = 1;
 const EXTENT: At = 2;
@@ -82,7 +82,7 @@ fn read(memory: &Memory) -> Result<Header, RegionError> {
     let [sizes, extent, seed] = [SIZES, EXTENT, SEED].map(|at| memory.word(at).load(Ordering::Acquire));
     let damaged = |what: &'static str| RegionError::Damaged { what };
     let (records, events) = (extent as u32, (extent >> 32) as u32);
-    let size = Size { cells: (sizes >> 64) as u64, lines: sizes as u64, records, events };
+    let size = Size { cells: (sizes >> 64) as u64, lines: sizes as u64, records, events, base: None };
     if records == 0 || !records.is_power_of_two() || records > 1 << 16 {
         return Err(damaged("number of records"));
     }

@@ -154,6 +154,17 @@ impl Table {
         }
     }
 
+    /// The hash of a cell that stands in `group`, or another one with its tag that is at home in the same group at every level.
+    pub(super) fn hash_of(&self, cell: Cell, group: u32) -> u64 {
+        // 32 of its bits choose among the groups of level 0, of which the tag has the lower part.
+        let low = cell.tag >> 31;
+        let group = u64::from(group.wrapping_sub(cell.displacement) % self.base);
+        let first = (group << 32).div_ceil(self.base.into());
+        let step = 1 << (Cell::TAG_BITS - 31);
+        let high = (first.saturating_sub(low).div_ceil(step) * step) | low;
+        high << 31 | cell.tag & ((1 << 31) - 1)
+    }
+
     /// Whether a cell at home in `geometry.split` moves when that is split.
     pub(super) fn moves(&self, cell: Cell, geometry: Geometry) -> bool {
         cell.tag >> geometry.level & 1 == 1
@@ -209,6 +220,12 @@ mod tests {
                 }
                 let content = super::super::cell::Content::Line { line: 1, pinned: false };
                 let cell = Cell { displacement: 0, tag: table.tag(hash), content };
+                let displaced = Cell { displacement: 3, ..cell };
+                let like = table.hash_of(displaced, then.new + 3);
+                assert_eq!((table.tag(like), like >> 63), (cell.tag, 0));
+                for at in [geometry, splitting, after] {
+                    assert_eq!(table.homes(like, at), table.homes(hash, at));
+                }
                 let moves = before.old == geometry.split && table.moves(cell, geometry);
                 assert_eq!(moves, before.old != then.new);
                 assert!(then.new < groups);

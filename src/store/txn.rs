@@ -186,7 +186,7 @@ impl<'s> Txn<'s> {
     }
 
     /// Plans an empty cell in the place of `old`, and lets its line go.
-    pub(super) fn let_go_of(&mut self, at: At, old: u128) {
+    pub(crate) fn let_go_of(&mut self, at: At, old: u128) {
         if let Some(Content::Line { line, .. }) = Cell::of(old).map(|cell| cell.content) {
             self.give_back(line);
         }
