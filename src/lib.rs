@@ -17,9 +17,9 @@ mod time;
 pub use algo::rate::Rate;
 pub use calendar::Date;
 pub use engine::{
-    Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode,
-    PlanId, RefundStatus, Region, ReleaseStatus, Report, Request, SettleStatus, Settlement, Snapshot,
-    Threshold, Ticket, UsageRow, Verdict, WhenFull,
+    Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport,
+    Metrics, Mode, PlanId, PlanMetrics, RefundStatus, Region, ReleaseStatus, Report, Request, SettleStatus,
+    Settlement, Snapshot, Threshold, Ticket, UsageRow, Verdict, WhenFull,
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;

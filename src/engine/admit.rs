@@ -33,7 +33,7 @@ impl Engine {
     /// The request of an anonymous subject whose state is a cell; `None` if it may be elsewhere.
     #[inline(never)]
     fn admit_cell(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> Option<bool> {
-        let admitted = self.world.with_seen(|world| {
+        let admitted = self.world.with_seen(|world, here| {
             let plan = world.plan(number).filter(|plan| plan.is_plain)?;
             let quick = plan.own.quick.as_ref()?;
             let known = (1..=MAX_KEY).contains(&key.len()) && cost > 0;
@@ -45,7 +45,11 @@ impl Engine {
             let level = level_under(cell.value, quick.cell_segment)?;
             let Some(level) = quick.throttle.as_ref()?.admit(level, now, cost) else { return Some(false) };
             let new = with_level(cell.value, level);
-            Some(cell.replace(new))
+            let admitted = cell.replace(new);
+            if admitted {
+                here.tally().admitted(number);
+            }
+            Some(admitted)
         });
         // Else another world has to be fetched.
         admitted.unwrap_or(Some(false))
@@ -54,7 +58,7 @@ impl Engine {
     /// The request of a key that was seen of late, of a subject on one plan.
     #[inline(never)]
     fn admit_key(&self, request: &Request<'_>, now: u64) -> bool {
-        let admitted = self.world.with_seen(|world| {
+        let admitted = self.world.with_seen(|world, here| {
             // What is too long is not even hashed.
             let known =
                 (request.key.len() <= MAX_KEY).then(|| world.keys.seen_of_late(request.key)).flatten();
@@ -63,13 +67,18 @@ impl Engine {
                 return Some(self.admit_resolved(request, now));
             };
             let plan = &**world.plan(brief.plan)?;
-            if !plan.is_plain {
+            let admitted = if plan.is_plain {
+                let quick = plan.own.quick.as_ref()?;
+                let own = self.debited(quick, brief.owner, Some(&brief.hint), request, now)?;
+                self.store.replace(own)
+            } else {
                 let covered = plan.covers(request.stage);
-                return covered.then(|| self.admit_on(plan, brief.owner, Some(&brief.hint), request, now))?;
+                covered.then(|| self.admit_on(plan, brief.owner, Some(&brief.hint), request, now))??
+            };
+            if admitted {
+                here.tally().admitted(brief.plan);
             }
-            let quick = plan.own.quick.as_ref()?;
-            let own = self.debited(quick, brief.owner, Some(&brief.hint), request, now)?;
-            Some(self.store.replace(own))
+            Some(admitted)
         });
         admitted.flatten().unwrap_or(false)
     }
@@ -77,12 +86,16 @@ impl Engine {
     /// Any request.
     #[inline(never)]
     fn admit_resolved(&self, request: &Request<'_>, now: u64) -> bool {
-        let admitted = self.world.with_seen(|world| {
+        let admitted = self.world.with_seen(|world, here| {
             if !world.covers(now) || !self.is_up_to_date(world) {
                 return None;
             }
             let (owner, plan, _) = self.resolve(world, request, now).ok()?;
-            self.admit_on(plan, owner, None, request, now)
+            let admitted = self.admit_on(plan, owner, None, request, now)?;
+            if admitted {
+                here.tally().admitted(plan.number);
+            }
+            Some(admitted)
         });
         admitted.flatten().unwrap_or(false)
     }

@@ -194,6 +194,11 @@ impl Book {
         forgotten
     }
 
+    /// Ids that are known.
+    pub(super) fn len(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Makes an id that was taken known.
     pub(super) fn put(&self, id: u128, entry: Entry) {
         let mut shard = self.shard(id).lock();

@@ -415,6 +415,11 @@ impl Store {
         self.table.base
     }
 
+    /// Lines that were ever given out.
+    pub(crate) fn lines_used(&self) -> u64 {
+        (self.read(LINES_USED) as u64).min(self.max_lines.into())
+    }
+
     /// Cells and lines that were planned for.
     pub(crate) fn room(&self) -> (u64, u64) {
         let cells = u64::from(self.table.max_groups()) * u64::from(CELLS);
