@@ -95,6 +95,9 @@ mod word {
             Word(AtomicU128::new(value))
         }
 
+        /// Asks for the line that it stands in, where there is a way to.
+        pub(crate) fn prefetch(&self) {}
+
         #[inline]
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             self.0.load(order)
@@ -160,6 +163,9 @@ mod numbered_word {
         pub(crate) fn new(value: u128) -> Word {
             Word(AtomicU64::new(number(value)))
         }
+
+        /// Nothing to explore.
+        pub(crate) fn prefetch(&self) {}
 
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             value(self.0.load(order))

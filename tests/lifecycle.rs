@@ -3,8 +3,8 @@
 use std::thread;
 
 use tollgate::{
-    Changes, Engine, Key, KeyError, KeyFormat, Limits, Nanos, Plan, Quota, Request, SecretKey, Subject, Throttle,
-    Verdict,
+    Changes, Engine, Key, KeyError, KeyFormat, Limits, Nanos, Plan, Quota, Request, SecretKey, Subject,
+    Throttle, Verdict,
 };
 
 const T0: u64 = 1_700_000_000_000_000_000;

@@ -122,20 +122,44 @@ pub(crate) struct Narrow {
 }
 
 impl Narrow {
-    /// The level after `cost` was debited at `now` from a bucket of this generation, if it is admitted at once; `None`
-    /// also where [`wait`](Timeline::wait) has to look closer.
+    /// What becomes of `cost` at `now` in a bucket of this generation.
     #[inline(always)]
-    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64) -> Option<u64> {
+    pub(crate) fn judge(&self, level: u64, now: u64, cost: u64) -> Narrowly {
         // An instant before the start wraps to one far after it.
         let elapsed = now.wrapping_sub(self.start);
         if elapsed > self.span || cost > self.burst {
-            return None;
+            return Narrowly::Closer;
         }
         let refilled = self.at_start + self.per_nano * elapsed;
         // At most 2^63 more than a level, which an overrun can have put anywhere.
-        let level = level.max(refilled).checked_add(cost * self.units)?;
-        (level <= refilled + self.full).then_some(level)
+        let Some(level) = level.max(refilled).checked_add(cost * self.units) else {
+            return Narrowly::Closer;
+        };
+        match level.checked_sub(refilled + self.full) {
+            None | Some(0) => Narrowly::Admits(level),
+            Some(missing) => Narrowly::Refuses { missing, per_nano: self.per_nano },
+        }
     }
+
+    /// The level after `cost` was debited at `now`, if it is admitted at once.
+    #[inline(always)]
+    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64) -> Option<u64> {
+        match self.judge(level, now, cost) {
+            Narrowly::Admits(level) => Some(level),
+            Narrowly::Refuses { .. } | Narrowly::Closer => None,
+        }
+    }
+}
+
+/// What 64 bits say of a cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Narrowly {
+    /// It is admitted at once, and leaves this level.
+    Admits(u64),
+    /// It has to wait until so many units have come, at so many per nanosecond.
+    Refuses { missing: u64, per_nano: u64 },
+    /// [`wait`](Timeline::wait) has to look closer.
+    Closer,
 }
 
 /// `amount` of units of 1/`from` in units of 1/`to`; `divide` rounds.

@@ -149,7 +149,7 @@ impl Engine {
             } else if !self.is_unchanged(&seats) {
                 continue;
             }
-            if mode == Mode::Check && decision.retry_after != Some(Nanos::ZERO) {
+            if mode == Mode::Check && decision.retry_after() != Some(Nanos::ZERO) {
                 self.note_refusals(world, &seats, &judged, admitted, now);
             }
             for judged in &judged {

@@ -68,11 +68,22 @@ impl core::fmt::Display for Verdict {
     }
 }
 
+/// How long a request has to wait. A division that nobody may ask for is left to whoever does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Retry {
+    /// No wait helps.
+    Never,
+    /// So many nanoseconds.
+    After(u64),
+    /// Until so many units have come, at so many per nanosecond, at least 1.
+    Refill { missing: u64, per_nano: u64 },
+}
+
 /// A verdict and what the caller may do about it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Decision {
     pub(super) verdict: Verdict,
-    pub(super) retry_after: Option<Nanos>,
+    pub(super) retry: Retry,
     pub(super) delay: Nanos,
     pub(super) would_deny: Option<bool>,
 }
@@ -81,8 +92,15 @@ impl Decision {
     /// A decision that no limit took part in.
     #[inline]
     pub(super) fn without_limits(verdict: Verdict) -> Decision {
-        let retry_after = verdict.is_allowed().then_some(Nanos::ZERO);
-        Decision { verdict, retry_after, delay: Nanos::ZERO, would_deny: None }
+        let retry = if verdict.is_allowed() { Retry::After(0) } else { Retry::Never };
+        Decision { verdict, retry, delay: Nanos::ZERO, would_deny: None }
+    }
+
+    /// A refusal by a throttle alone.
+    #[inline]
+    pub(super) fn throttled(missing: u64, per_nano: u64) -> Decision {
+        let retry = Retry::Refill { missing, per_nano };
+        Decision { verdict: Verdict::Throttled, retry, delay: Nanos::ZERO, would_deny: None }
     }
 
     /// The verdict; of several violated limits that of the longest wait.
@@ -99,7 +117,11 @@ impl Decision {
     /// The shortest time after which the same request would be admitted if nothing else happened: 0 if it
     /// is, `None` if no wait helps. In observe mode that of the decision that was not enforced.
     pub fn retry_after(&self) -> Option<Nanos> {
-        self.retry_after
+        match self.retry {
+            Retry::Never => None,
+            Retry::After(nanos) => Some(Nanos::new(nanos)),
+            Retry::Refill { missing, per_nano } => Some(Nanos::new(missing.div_ceil(per_nano.max(1)))),
+        }
     }
 
     /// How long to hold the request back; 0 unless the verdict is [`Verdict::Delayed`].
@@ -112,6 +134,15 @@ impl Decision {
         self.would_deny
     }
 }
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Decision) -> bool {
+        let parts = |of: &Decision| (of.verdict, of.retry_after(), of.delay, of.would_deny);
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Decision {}
 
 /// What a limit is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

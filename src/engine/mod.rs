@@ -8,6 +8,7 @@ mod adjust;
 mod admit;
 mod alerts;
 mod apply;
+mod batch;
 mod beside;
 mod book;
 mod capacity;
@@ -40,6 +41,7 @@ mod world;
 use std::sync::Arc;
 
 pub use alerts::{Alert, Alerts, Threshold};
+pub use batch::Prepared;
 pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use metrics::{Metrics, PlanMetrics};
@@ -55,6 +57,7 @@ use crate::plan::{Changes, Directory, Event, Ledger};
 use crate::store::{Store, Txn};
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
+use admit::Short;
 use alerts::Queue;
 use book::Book;
 use capacity::FullTotals;
@@ -317,8 +320,9 @@ impl Engine {
     #[inline(always)]
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
         match self.admit(request, now.get()) {
-            true => Decision::without_limits(Verdict::Ok),
-            false => self.check_closer(request, now),
+            Short::Admitted => Decision::without_limits(Verdict::Ok),
+            Short::Throttled { missing, per_nano } => Decision::throttled(missing, per_nano),
+            Short::Closer => self.check_closer(request, now),
         }
     }
 

@@ -105,6 +105,12 @@ impl Glanced<'_> {
     pub(crate) fn replace(self, new: u128) -> bool {
         self.word.replace(self.value, new).is_ok()
     }
+
+    /// Whether the word is all that was seen.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.word.load(Ordering::Acquire) == self.value
+    }
 }
 
 /// How much a store can hold.
@@ -266,6 +272,22 @@ impl Store {
     #[inline(always)]
     pub(crate) fn find_glanced(&self, hash: u64) -> Option<Glanced<'_>> {
         self.find_by(hash, Word::glance)
+    }
+
+    /// Asks for the line in which the cell of a hash stands nearly always.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let tag = self.table.tag(hash);
+        let home = self.table.old_home(hash, self.geometry.load(Ordering::Acquire));
+        self.memory.word(self.table.line(home, tag, 0)).prefetch();
+    }
+
+    /// Asks for a line, if there is one of this number.
+    #[inline(always)]
+    pub(crate) fn prefetch_line(&self, number: u32) {
+        if let Some(line) = self.line(number) {
+            self.memory.word(line.head()).prefetch();
+        }
     }
 
     #[inline(always)]
