@@ -1,7 +1,7 @@
 //! The atomics and locks of the crate, named in one place so that a model checker can stand in for them.
 
 #[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
-use core::sync::atomic::AtomicU8;
+pub(crate) use core::sync::atomic::AtomicU8;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(loom)]

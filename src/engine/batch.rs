@@ -1,8 +1,7 @@
 //! Many checks at once, and checks whose key is known before they are to be made: what they will need from memory is asked
 //! for beforehand, so that they wait for all of it together.
 
-use super::current::Here;
-use super::decision::{Decision, Verdict};
+use super::decision::Decision;
 use super::owners::OwnerKind;
 use super::request::{Cost, Identity, PlanId, Request};
 use super::world::World;
@@ -20,6 +19,14 @@ enum Ready {
     Not,
     /// Under a plan without routes and pool: the hash of its state in the line of its limits.
     Cell { plan: PlanId, line: u32, cost: u64, hash: u64 },
+    /// A key, which leads to a line.
+    Key,
+}
+
+impl Ready {
+    fn is_key(&self) -> bool {
+        matches!(self, Ready::Key)
+    }
 }
 
 /// A request whose state is on its way from memory.
@@ -53,9 +60,24 @@ impl Engine {
         decisions.reserve(requests.len());
         let mut ready = [Ready::Not; CHUNK];
         for requests in requests.chunks(CHUNK) {
-            self.world.with_seen(|world, _| self.prepare_all(world, requests, &mut ready));
-            for (request, ready) in requests.iter().zip(&mut ready) {
-                decisions.push(self.check_ready(request, core::mem::replace(ready, Ready::Not), now));
+            let asked = self.world.with_seen(|world, _| {
+                for (request, ready) in requests.iter().zip(&mut ready) {
+                    *ready = self.ask_for(world, request);
+                }
+                for (request, _) in requests.iter().zip(&ready).filter(|(_, ready)| ready.is_key()) {
+                    self.ask_for_line(world, request);
+                }
+            });
+            if asked.is_none() {
+                // Another world has to be fetched, which the first check does.
+                ready = [Ready::Not; CHUNK];
+            }
+            for (request, ready) in requests.iter().zip(&ready) {
+                // Pushed where it is known, as what is put together on the stack first is slow to be copied.
+                match self.admit_asked(ready, now) {
+                    Some(Short::Admitted) => decisions.push(Decision::ALLOWED),
+                    other => decisions.push(self.check_rest(request, other, now)),
+                }
             }
         }
     }
@@ -72,11 +94,16 @@ impl Engine {
     /// # assert!(!decision.is_allowed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn prepare<'a>(&self, request: &Request<'a>) -> Prepared<'a> {
-        let mut ready = [Ready::Not];
-        self.world.with_seen(|world, _| self.prepare_all(world, std::slice::from_ref(request), &mut ready));
-        let [ready] = ready;
-        Prepared { request: *request, ready }
+        let ready = self.world.with_seen(|world, _| {
+            let ready = self.ask_for(world, request);
+            if ready.is_key() {
+                self.ask_for_line(world, request);
+            }
+            ready
+        });
+        Prepared { request: *request, ready: ready.unwrap_or(Ready::Not) }
     }
 
     /// [`check`](Engine::check) of a request that was prepared, at whatever time and by whichever thread.
@@ -86,57 +113,65 @@ impl Engine {
 
     /// [`check_prepared`](Engine::check_prepared) at the caller's instant.
     pub fn check_prepared_at(&self, prepared: &Prepared<'_>, now: Nanos) -> Decision {
-        self.check_ready(&prepared.request, prepared.ready, now)
+        self.check_rest(&prepared.request, self.admit_asked(&prepared.ready, now), now)
     }
 
+    /// The short way of what was asked for.
     #[inline(always)]
-    fn check_ready(&self, request: &Request<'_>, ready: Ready, now: Nanos) -> Decision {
-        let short = match ready {
-            Ready::Not => None,
-            Ready::Cell { plan, line, cost, hash } => {
-                let admit = |world: &World, here: &Here| {
-                    // The plan may have changed since.
-                    let quick = self.plain(world, plan).filter(|quick| quick.line == line)?;
-                    self.admit_hashed(world, here, plan, quick, hash, cost, now.get())
-                };
-                self.world.with_seen(admit).flatten()
-            }
-        };
+    fn admit_asked(&self, ready: &Ready, now: Nanos) -> Option<Short> {
+        match *ready {
+            Ready::Not | Ready::Key => None,
+            Ready::Cell { plan, line, cost, hash } => self.admit_ready(plan, line, hash, cost, now.get()),
+        }
+    }
+
+    /// Every other way.
+    fn check_rest(&self, request: &Request<'_>, short: Option<Short>, now: Nanos) -> Decision {
         match short {
-            Some(Short::Admitted) => Decision::without_limits(Verdict::Ok),
+            Some(Short::Admitted) => Decision::ALLOWED,
             Some(Short::Throttled { missing, per_nano }) => Decision::throttled(missing, per_nano),
             Some(Short::Closer) => self.check_closer(request, now),
             None => self.check_at(request, now),
         }
     }
 
+    #[inline(never)]
+    fn admit_ready(&self, plan: PlanId, line: u32, hash: u64, cost: u64, now: u64) -> Option<Short> {
+        let short = self.world.with_seen(|world, here| {
+            // The plan may have changed since.
+            let quick = self.plain(world, plan).filter(|quick| quick.line == line)?;
+            self.admit_hashed(world, here, plan, quick, hash, cost, now)
+        });
+        short.flatten()
+    }
+
+    /// Asks for the first thing that a request's check will look at.
     #[inline(always)]
-    fn prepare_all(&self, world: &World, requests: &[Request<'_>], ready: &mut [Ready]) {
-        let mut keys = false;
-        for (request, ready) in requests.iter().zip(&mut *ready) {
-            let length = (1..=MAX_KEY).contains(&request.key.len());
-            match (request.identity, request.cost) {
-                (Identity::AnonymousIn(plan), Cost::Every(cost)) if length => {
-                    let Some(quick) = self.plain(world, plan) else { continue };
-                    let owner = self.owners.owner(OwnerKind::Anonymous, request.key);
-                    let hash = self.owners.hash(owner, quick.line);
-                    self.store.prefetch(hash);
-                    *ready = Ready::Cell { plan, line: quick.line, cost, hash };
-                }
-                (Identity::Registered, _) if length && !self.shared => {
-                    keys = true;
-                    world.keys.prefetch(request.key);
-                }
-                _ => {}
-            }
+    fn ask_for(&self, world: &World, request: &Request<'_>) -> Ready {
+        if !(1..=MAX_KEY).contains(&request.key.len()) {
+            return Ready::Not;
         }
-        // The key leads to where the subject's line stands.
-        for request in requests.iter().filter(|_| keys) {
-            if let (Identity::Registered, 1..=MAX_KEY) = (request.identity, request.key.len())
-                && let Some(brief) = world.keys.seen_of_late(request.key)
-            {
-                self.store.prefetch_line(brief.hint.get());
+        match (request.identity, request.cost) {
+            (Identity::AnonymousIn(plan), Cost::Every(cost)) => {
+                let Some(quick) = self.plain(world, plan) else { return Ready::Not };
+                let owner = self.owners.owner(OwnerKind::Anonymous, request.key);
+                let hash = self.owners.hash(owner, quick.line);
+                self.store.prefetch(hash);
+                Ready::Cell { plan, line: quick.line, cost, hash }
             }
+            (Identity::Registered, _) if !self.shared => {
+                world.keys.prefetch(request.key);
+                Ready::Key
+            }
+            _ => Ready::Not,
+        }
+    }
+
+    /// Asks for the line to which a key leads.
+    #[inline(always)]
+    fn ask_for_line(&self, world: &World, request: &Request<'_>) {
+        if let Some(brief) = world.keys.seen_of_late(request.key) {
+            self.store.prefetch_line(brief.hint.get());
         }
     }
 }

@@ -68,15 +68,22 @@ impl core::fmt::Display for Verdict {
     }
 }
 
-/// How long a request has to wait. A division that nobody may ask for is left to whoever does.
+/// How long a request has to wait: until so many units have come, at so many per nanosecond. The division is left to
+/// whoever asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Retry {
-    /// No wait helps.
-    Never,
-    /// So many nanoseconds.
-    After(u64),
-    /// Until so many units have come, at so many per nanosecond, at least 1.
-    Refill { missing: u64, per_nano: u64 },
+pub(super) struct Retry {
+    pub missing: u64,
+    /// 0: no wait helps.
+    pub per_nano: u64,
+}
+
+impl Retry {
+    pub(super) const NEVER: Retry = Retry { missing: 1, per_nano: 0 };
+
+    /// So many nanoseconds; `None`: no wait helps.
+    pub(super) fn after(nanos: Option<u64>) -> Retry {
+        nanos.map_or(Retry::NEVER, |missing| Retry { missing, per_nano: 1 })
+    }
 }
 
 /// A verdict and what the caller may do about it.
@@ -92,14 +99,22 @@ impl Decision {
     /// A decision that no limit took part in.
     #[inline]
     pub(super) fn without_limits(verdict: Verdict) -> Decision {
-        let retry = if verdict.is_allowed() { Retry::After(0) } else { Retry::Never };
+        let retry = if verdict.is_allowed() { Retry { missing: 0, per_nano: 1 } } else { Retry::NEVER };
         Decision { verdict, retry, delay: Nanos::ZERO, would_deny: None }
     }
+
+    /// Go ahead.
+    pub(super) const ALLOWED: Decision = Decision {
+        verdict: Verdict::Ok,
+        retry: Retry { missing: 0, per_nano: 1 },
+        delay: Nanos::ZERO,
+        would_deny: None,
+    };
 
     /// A refusal by a throttle alone.
     #[inline]
     pub(super) fn throttled(missing: u64, per_nano: u64) -> Decision {
-        let retry = Retry::Refill { missing, per_nano };
+        let retry = Retry { missing, per_nano };
         Decision { verdict: Verdict::Throttled, retry, delay: Nanos::ZERO, would_deny: None }
     }
 
@@ -117,11 +132,8 @@ impl Decision {
     /// The shortest time after which the same request would be admitted if nothing else happened: 0 if it
     /// is, `None` if no wait helps. In observe mode that of the decision that was not enforced.
     pub fn retry_after(&self) -> Option<Nanos> {
-        match self.retry {
-            Retry::Never => None,
-            Retry::After(nanos) => Some(Nanos::new(nanos)),
-            Retry::Refill { missing, per_nano } => Some(Nanos::new(missing.div_ceil(per_nano.max(1)))),
-        }
+        let Retry { missing, per_nano } = self.retry;
+        (per_nano > 0).then(|| Nanos::new(missing.div_ceil(per_nano)))
     }
 
     /// How long to hold the request back; 0 unless the verdict is [`Verdict::Delayed`].

@@ -185,7 +185,7 @@ pub(super) fn conclude(
     if denied {
         let violated = judged.iter().filter(|judged| is_violated(judged, seats, admitted));
         let (verdict, wait) = refusal(violated.map(|judged| (judged.limit.kind.name(), judged.wait)));
-        decision.retry = wait.map_or(Retry::Never, Retry::After);
+        decision.retry = Retry::after(wait);
         if !admitted {
             decision.verdict = verdict;
         }

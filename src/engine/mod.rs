@@ -64,6 +64,7 @@ use capacity::FullTotals;
 use current::Current;
 use observe::{Collect, Ignore};
 use owners::Owners;
+use request::Identity;
 use world::World;
 
 /// Whether a decision is to be carried out.
@@ -313,14 +314,18 @@ impl Engine {
 
     /// Decides whether `request` may be made now, and debits it if so.
     pub fn check(&self, request: &Request<'_>) -> Decision {
-        self.check_at(request, self.now())
+        match request.identity {
+            // Its state is on its way while the clock is read.
+            Identity::AnonymousIn(_) => self.check_prepared(&self.prepare(request)),
+            _ => self.check_at(request, self.now()),
+        }
     }
 
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
     #[inline(always)]
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
         match self.admit(request, now.get()) {
-            Short::Admitted => Decision::without_limits(Verdict::Ok),
+            Short::Admitted => Decision::ALLOWED,
             Short::Throttled { missing, per_nano } => Decision::throttled(missing, per_nano),
             Short::Closer => self.check_closer(request, now),
         }
