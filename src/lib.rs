@@ -13,6 +13,8 @@ mod store;
 mod sync;
 mod time;
 
+#[cfg(feature = "lab")]
+pub use algo::compare as lab;
 pub use algo::rate::Rate;
 pub use engine::{
     Capacity, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode, PlanId, Region,
@@ -20,6 +22,8 @@ pub use engine::{
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;
+#[cfg(feature = "lab")]
+pub use error::LimitError;
 pub use error::{ApplyError, DurationError, KeyError, PlanFileError, RateError, RegionError};
 pub use key::{KeyFormat, Pepper, SecretKey};
 pub use plan::view;
