@@ -1,7 +1,6 @@
 //! GCRA as the engine runs it: its own steps, on a level without key or generation.
 
 use super::{Algorithm, Limit};
-use crate::algo::Wait;
 use crate::algo::gcra::{Bucket, Narrow, Timeline};
 use crate::time::Nanos;
 
@@ -13,10 +12,11 @@ fn timeline(limit: &Limit) -> Timeline {
 }
 
 /// The level after a debit at once.
+#[inline]
 fn decide(timeline: &Timeline, level: u128, now: Nanos, cost: u64) -> Option<u128> {
     let bucket = Bucket { level, generation: 0 };
-    (timeline.wait(bucket, now.get(), cost) == Wait::NOW)
-        .then(|| timeline.debit(bucket, now.get(), cost).level)
+    let admits = timeline.admits(bucket, now.get(), cost);
+    admits.then(|| timeline.debit(bucket, now.get(), cost).level)
 }
 
 /// The generic cell rate algorithm (ITU-T I.371, virtual scheduling), by the engine's own steps, for rates whose
