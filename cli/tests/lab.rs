@@ -180,7 +180,7 @@ fn a_json_trace_comes_from_standard_input_too() {
 #[test]
 fn bad_arguments_say_what_would_be_right() {
     let folder = Folder::new("lab-bad");
-    folder.write("t", "{\"at\":1,\"key\":\"k\"}\n");
+    folder.write("t", (0..6).map(|key| format!("{{\"at\":1,\"key\":\"k{key}\"}}\n")).collect::<String>());
     for (arguments, parts) in [
         ("--limit 0", ["--limit", "1 to 1000000"]),
         ("--limit ten", ["--limit", "invalid"]),
@@ -202,6 +202,7 @@ fn bad_arguments_say_what_would_be_right() {
         ("--trace t --load 5", ["--trace", "--load"]),
         ("--format combined", ["--trace", "required"]),
         ("--trace t --key remote_addr", ["--key", "--format combined"]),
+        ("--trace t --limit 1000000", ["--limit", "6 keys times a limit of 1000000"]),
         ("--trace none", ["none", "No such file"]),
         ("--html no/such/folder.html", ["no/such/folder.html", "No such file"]),
     ] {

@@ -175,7 +175,7 @@ impl Totals {
             self.dispersion.add(request.key, interval(request.at, limit.window().get()), request.cost);
         }
         let keys = self.dispersion.keys();
-        room(keys, limit)?;
+        room(keys, limit).context("--limit")?;
         for (number, entrant) in entrants.iter_mut().enumerate() {
             entrant.contestant.decide(keys, chunk, verdicts);
             for (request, &admitted) in chunk.iter().zip(verdicts.iter()) {
