@@ -22,8 +22,8 @@ pub(crate) const MEASURES: [(&str, &str); 9] = [
     ),
     (
         "wrongly admitted",
-        "how many of the admitted put more than the limit into the window that ends with them, judged by what the \
-         algorithm itself had admitted before",
+        "how many of the admitted put more than the limit, by however little, into the window that ends with them, \
+         judged by what the algorithm itself had admitted before",
     ),
     (
         "wrongly refused",
@@ -187,7 +187,9 @@ impl Report {
     /// For a terminal or file.
     pub(crate) fn table(&self) -> String {
         let mut table = plain_table();
-        table.set_header(["algorithm"].into_iter().chain(MEASURES.map(|(name, _)| name)));
+        // In two lines, so that the columns are as narrow as their numbers.
+        let headers = MEASURES.map(|(name, _)| name.replace(' ', "\n").replace('/', "/\n"));
+        table.set_header(["algorithm".to_owned()].into_iter().chain(headers));
         for row in &self.rows {
             table.add_row([name(row.name)].into_iter().chain(self.cells(row)));
         }
