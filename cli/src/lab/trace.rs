@@ -95,7 +95,6 @@ impl Trace {
     /// # Errors
     /// The input cannot be read, or has too many keys.
     pub(crate) fn read(&mut self, out: &mut Vec<Request>, most: usize) -> anyhow::Result<Option<u64>> {
-        // Moved out, so that a line can be read from it while the rest changes.
         while out.len() < most {
             let Some(found) = self.lines.at_hand() else {
                 let count = self.lines.fill().with_context(|| self.name.clone())?;
