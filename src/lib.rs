@@ -14,6 +14,8 @@ mod store;
 mod sync;
 mod time;
 
+#[cfg(feature = "lab")]
+pub use algo::compare as lab;
 pub use algo::rate::Rate;
 pub use calendar::Date;
 pub use engine::{
@@ -23,6 +25,8 @@ pub use engine::{
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;
+#[cfg(feature = "lab")]
+pub use error::LimitError;
 pub use error::{
     ApplyError, DateError, DurationError, IdError, KeyError, PlanFileError, RateError, RegionError,
     SnapshotError, UsageError,

@@ -5,6 +5,8 @@
 pub mod args;
 pub mod demo;
 pub mod keys;
+pub mod lab;
+mod page;
 mod plan_file;
 pub mod plans;
 pub mod replay;

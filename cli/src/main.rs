@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tollgate_cli::args::{Args, Command};
-use tollgate_cli::{demo, keys, plans, replay};
+use tollgate_cli::{demo, keys, lab, plans, replay};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command.unwrap_or(Command::Demo) {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
             replay::Ending::Answered => ExitCode::SUCCESS,
             replay::Ending::SomeFailed => ExitCode::from(1),
         }),
+        Command::Lab(options) => lab::run(&options),
         Command::Keys(command) => keys::run(&command),
         Command::Plans(command) => plans::run(&command),
     };

@@ -330,23 +330,36 @@ impl Timeline {
     /// How long `cost` has to wait at `now`. `bucket` is brought forward.
     #[inline]
     pub(crate) fn wait(&self, bucket: Bucket, now: u64, cost: u64) -> Wait {
+        match self.needed(bucket, cost) {
+            Ok(needed) if needed <= self.refilled(now) => Wait::NOW,
+            Ok(needed) => self.time_to(needed, now).map_or(Wait::Never, Wait::Nanos),
+            Err(wait) => wait,
+        }
+    }
+
+    /// Whether that is no time at all, for who does not ask how long it is otherwise.
+    #[cfg(feature = "lab")]
+    #[inline]
+    pub(crate) fn admits(&self, bucket: Bucket, now: u64, cost: u64) -> bool {
+        self.needed(bucket, cost).is_ok_and(|needed| needed <= self.refilled(now))
+    }
+
+    /// What `R` has to reach for `cost` to be admitted.
+    #[inline]
+    fn needed(&self, bucket: Bucket, cost: u64) -> Result<u128, Wait> {
         let current = &self.current;
         if cost == 0 {
-            return Wait::NOW;
+            return Ok(0);
         }
         if current.rate.is_zero() {
-            return Wait::Never;
+            return Err(Wait::Never);
         }
         if cost > current.burst {
-            return Wait::Exceeds;
+            return Err(Wait::Exceeds);
         }
         // Admitted as soon as debt + cost <= burst.
         let headroom = current.tokens(current.burst - cost);
-        let needed = bucket.level.saturating_sub(headroom);
-        if needed <= self.refilled(now) {
-            return Wait::NOW;
-        }
-        self.time_to(needed, now).map_or(Wait::Never, Wait::Nanos)
+        Ok(bucket.level.saturating_sub(headroom))
     }
 
     /// The bucket after `cost` was debited at `now`, whatever its wait.
