@@ -14,7 +14,8 @@ fn deny(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("deny/{name}"));
         group.throughput(Throughput::Elements(CHECKS as u64)).sample_size(20);
         let stream = workload.stream(CHECKS, 1);
-        let takes_part = |entry: &&peers::Entry| entry.set == peers::Set::Throttle && entry.can_hold(&workload);
+        let takes_part =
+            |entry: &&peers::Entry| entry.set == peers::Set::Throttle && entry.can_hold(&workload);
         for entry in peers::ALL.iter().filter(takes_part) {
             let built = Built::new(entry, &workload);
             group.bench_function(entry.name, |bencher| {

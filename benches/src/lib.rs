@@ -63,7 +63,8 @@ fn groups(cases: &[&'static Case]) -> Vec<Vec<&'static Case>> {
     for case in cases.iter().copied().filter(|case| case.kind != Kind::Growth) {
         let fits = |group: &Vec<&'static Case>| {
             let (one, other) = (group[0], case);
-            (one.set, one.workload.keys, one.workload.mix) == (other.set, other.workload.keys, other.workload.mix)
+            (one.set, one.workload.keys, one.workload.mix)
+                == (other.set, other.workload.keys, other.workload.mix)
         };
         match groups.iter_mut().find(|group| fits(group)) {
             Some(group) => group.push(case),

@@ -87,7 +87,12 @@ impl Built {
 }
 
 /// Runs cases that share their keys and their mix.
-pub(crate) fn run(group: &[&'static Case], entries: &[&'static Entry], options: &Options, report: &mut Report) {
+pub(crate) fn run(
+    group: &[&'static Case],
+    entries: &[&'static Entry],
+    options: &Options,
+    report: &mut Report,
+) {
     let case = group[0];
     let workload = &case.workload;
     let takes_part = |entry: &&&'static Entry| entry.set == case.set || entry.set == Set::Control;
@@ -135,9 +140,8 @@ pub fn race(built: &[Built], streams: &[Vec<Key>], rounds: usize) -> Vec<Row> {
             times[at][round] = built[at].time(streams);
         }
     }
-    let baseline = |entry: &Entry| {
-        built.iter().position(|other| other.entry.baseline && other.entry.time == entry.time)
-    };
+    let baseline =
+        |entry: &Entry| built.iter().position(|other| other.entry.baseline && other.entry.time == entry.time);
     built
         .iter()
         .zip(&times)
@@ -146,7 +150,12 @@ pub fn race(built: &[Built], streams: &[Vec<Key>], rounds: usize) -> Vec<Row> {
             let ratios = against.map_or(Vec::new(), |against| {
                 own.iter().zip(against).map(|(own, against)| own.0 / against.0).collect()
             });
-            Row::new(built.entry.name, own.iter().map(|own| own.0).collect(), ratios, own.iter().map(|own| own.1))
+            Row::new(
+                built.entry.name,
+                own.iter().map(|own| own.0).collect(),
+                ratios,
+                own.iter().map(|own| own.1),
+            )
         })
         .collect()
 }

@@ -14,7 +14,9 @@ fn contenders() -> impl Iterator<Item = &'static Entry> {
 #[test]
 fn every_contender_admits_the_burst_and_then_refuses() {
     let limit = Limit { burst: 10, interval: Duration::from_secs(600) };
-    for (entry, room) in contenders().flat_map(|entry| [Room::Planned, Room::Growing].map(|room| (entry, room))) {
+    for (entry, room) in
+        contenders().flat_map(|entry| [Room::Planned, Room::Growing].map(|room| (entry, room)))
+    {
         let contender = (entry.build)(&Setup { keys: 10, room, limit });
         let begun = Instant::now();
         for n in 0..5 {
@@ -69,9 +71,8 @@ fn names_are_unique_and_every_ratio_has_one_baseline() {
     let names: HashSet<_> = peers::ALL.iter().map(|entry| entry.name).collect();
     assert_eq!(names.len(), peers::ALL.len());
     for entry in contenders() {
-        let baselines = contenders().filter(|other| {
-            other.baseline && (other.set, other.time) == (entry.set, entry.time)
-        });
+        let baselines =
+            contenders().filter(|other| other.baseline && (other.set, other.time) == (entry.set, entry.time));
         assert_eq!(baselines.count(), 1, "{}", entry.name);
     }
 }

@@ -54,7 +54,8 @@ impl Buckets {
 
     #[inline(always)]
     fn take(&self, key: &Key, cost: f64) -> bool {
-        let taken = |bucket: &Mutex<TokenBucket>| bucket.lock().expect("no holder panics").take(cost, &self.limit);
+        let taken =
+            |bucket: &Mutex<TokenBucket>| bucket.lock().expect("no holder panics").take(cost, &self.limit);
         match self.map.get(key.text()) {
             Some(bucket) => taken(&bucket),
             None => taken(

@@ -53,9 +53,7 @@ fn quota(limit: &Limit) -> Quota {
 /// There can be one upkeep thread in a process.
 fn upkeep() -> QuantaUpkeepClock {
     static CLOCK: OnceLock<QuantaUpkeepClock> = OnceLock::new();
-    CLOCK
-        .get_or_init(|| QuantaUpkeepClock::from_interval(TICK_INTERVAL).expect("none runs yet"))
-        .clone()
+    CLOCK.get_or_init(|| QuantaUpkeepClock::from_interval(TICK_INTERVAL).expect("none runs yet")).clone()
 }
 
 struct Plain {

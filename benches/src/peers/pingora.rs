@@ -15,7 +15,9 @@ pub(super) const DEFAULT: Entry = Entry {
     approximate: true,
     most_denied: 100,
     why_not: "with a thousand drained keys in 1,024 slots it also refuses most of the others",
-    build: |setup| Box::new(Sketch { rate: Rate::new(setup.limit.period()), most: setup.limit.burst as isize }),
+    build: |setup| {
+        Box::new(Sketch { rate: Rate::new(setup.limit.period()), most: setup.limit.burst as isize })
+    },
     ..Entry::USUAL
 };
 

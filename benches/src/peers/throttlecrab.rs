@@ -67,7 +67,9 @@ impl<const GIVEN: bool> Sharded<GIVEN> {
             false => SystemTime::now(),
         };
         let (count, seconds) = self.rate;
-        limiter.rate_limit(key.text(), self.burst, count, seconds, cost, now).is_ok_and(|(allowed, _)| allowed)
+        limiter
+            .rate_limit(key.text(), self.burst, count, seconds, cost, now)
+            .is_ok_and(|(allowed, _)| allowed)
     }
 }
 

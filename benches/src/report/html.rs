@@ -90,7 +90,8 @@ fn speed_section(report: &Report, speed: &Speed) -> anyhow::Result<String> {
     );
     let bar = |row: &super::Row| Bar::new(title(report, row.peer), row.peer, row.ns);
     text += &bars(&speed.rows.iter().map(bar).collect::<Vec<_>>(), "ns")?;
-    text += "<table><tr><th><th>clock<th class=n>ns<th class=n>rounds<th class=n>ratio<th class=n>refused</tr>";
+    text +=
+        "<table><tr><th><th>clock<th class=n>ns<th class=n>rounds<th class=n>ratio<th class=n>refused</tr>";
     for row in &speed.rows {
         let clock = report.contenders.iter().find(|contender| contender.name == row.peer);
         let lowest = row.rounds.iter().copied().fold(f64::INFINITY, f64::min);
