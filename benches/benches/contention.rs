@@ -19,7 +19,7 @@ fn contention(criterion: &mut Criterion) {
         let streams: Vec<Vec<Key>> =
             (0..threads as u64).map(|thread| workload.stream(CHECKS, thread)).collect();
         for entry in peers::ALL.iter().filter(|entry| entry.set == peers::Set::Throttle) {
-            let built = Built::new(entry, &workload);
+            let built = Built::new(entry, &workload, 1);
             group.bench_function(entry.name, |bencher| {
                 // An iteration is one check; they come by whole streams.
                 bencher.iter_custom(|iterations| {

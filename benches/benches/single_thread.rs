@@ -14,7 +14,7 @@ fn single_thread(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(CHECKS as u64)).sample_size(20);
         let stream = workload.stream(CHECKS, 1);
         for entry in peers::ALL.iter().filter(|entry| entry.set == peers::Set::Throttle) {
-            let built = Built::new(entry, &workload);
+            let built = Built::new(entry, &workload, 1);
             group.bench_function(entry.name, |bencher| {
                 bencher.iter(|| built.contender.run(&stream, built.advance(CHECKS)));
             });

@@ -27,12 +27,13 @@ pub struct Built {
 }
 
 impl Built {
-    /// Builds one, makes all keys known, and takes the burst of those that are to be refused.
+    /// Builds one, makes all keys known, and takes the burst of those that are to be refused; the others may be asked
+    /// about `allowance` times.
     ///
     /// # Panics
     /// If a key is not admitted: figures of such a contender would be of something else.
-    pub fn new(entry: &'static Entry, workload: &Workload) -> Built {
-        let limit = if workload.mix == Mix::Allowed { Limit::AMPLE } else { Limit::SLOW };
+    pub fn new(entry: &'static Entry, workload: &Workload, allowance: u32) -> Built {
+        let limit = if workload.mix == Mix::Allowed { Limit::AMPLE } else { Limit::slow(allowance) };
         let contender = (entry.build)(&Setup { keys: workload.keys, room: Room::Planned, limit });
         for number in 0..workload.keys {
             let key = Key::new(number);
@@ -102,10 +103,14 @@ pub(crate) fn run(
         let cases = group.iter().map(|case| case.name).collect();
         report.left.push(Left { peer: entry.name, cases, why: entry.why_not });
     }
+    // Twice what a key is asked about, and what chance may add to that.
+    let streams = options.threads().iter().sum::<usize>() * options.rounds() * group.len();
+    let allowance = 2 * streams * options.checks() / workload.keys as usize + 100;
+    let allowance = u32::try_from(allowance).unwrap_or(u32::MAX).min(Limit::AMPLE.burst);
     let mut results: Vec<(&Case, usize, Vec<Row>)> = Vec::new();
     for (number, heat) in heats(&able, workload.keys).iter().enumerate() {
         eprintln!("{} keys, {:?}: filling {} contenders", workload.keys, workload.mix, heat.len());
-        let built: Vec<Built> = heat.iter().map(|entry| Built::new(entry, workload)).collect();
+        let built: Vec<Built> = heat.iter().map(|entry| Built::new(entry, workload, allowance)).collect();
         for case in group.iter().copied() {
             for threads in options.threads() {
                 eprintln!("{}, {threads} threads", case.name);

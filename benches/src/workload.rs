@@ -54,7 +54,8 @@ pub enum Distribution {
 pub enum Mix {
     /// None.
     Allowed,
-    /// Nine in ten: those of nine keys in ten, whose burst was taken before.
+    /// Nine in ten: those of nine keys in ten, whose burst was taken before. The tenth key is asked about as often as
+    /// any other tenth key, whatever the distribution: who asks most is who is refused.
     Denied,
     /// Every one: all keys' burst was taken before.
     Refused,
@@ -109,7 +110,7 @@ impl Workload {
         }
         assert!(self.keys >= 10 && self.keys % 10 == 0, "{} keys cannot be split nine to one", self.keys);
         let drained = Draw::new(self.keys / 10 * DRAINED_OF_TEN, self.distribution);
-        let fresh = Draw::new(self.keys / 10, self.distribution);
+        let fresh = Draw::new(self.keys / 10, Distribution::Uniform);
         let number = |rng: &mut StdRng| match rng.random_range(0..10) < DRAINED_OF_TEN {
             true => {
                 let n = drained.number(rng);

@@ -47,7 +47,7 @@ fn nine_checks_in_ten_are_refused_where_the_case_says_so() {
         for distribution in [Distribution::Uniform, Distribution::Zipf] {
             let keys = 1_000.min(entry.most_denied);
             let workload = Workload { keys, distribution, mix: Mix::Denied };
-            let built = Built::new(entry, &workload);
+            let built = Built::new(entry, &workload, 10_000);
             let (_, denied) = built.time(&[workload.stream(100_000, 3), workload.stream(100_000, 4)]);
             assert!((0.885..0.915).contains(&denied), "{}, {distribution:?}: {denied}", entry.name);
         }
@@ -59,7 +59,7 @@ fn all_or_no_checks_are_refused_where_the_case_says_so() {
     for entry in contenders() {
         for (mix, keys) in [(Mix::Allowed, 1_000), (Mix::Refused, 1)] {
             let workload = Workload { keys, distribution: Distribution::Uniform, mix };
-            let built = Built::new(entry, &workload);
+            let built = Built::new(entry, &workload, 100);
             let (_, denied) = built.time(&[workload.stream(100_000, 5)]);
             assert!((denied - workload.denied_share()).abs() < 1e-3, "{}, {mix:?}: {denied}", entry.name);
         }

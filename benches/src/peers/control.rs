@@ -5,8 +5,11 @@ use std::hint::black_box;
 use super::{Entry, Peer, Set, Time};
 use crate::workload::Key;
 
+/// What `--peer` calls it.
+pub(crate) const NAME: &str = "nothing";
+
 pub(super) const NOTHING: Entry = Entry {
-    name: "nothing",
+    name: NAME,
     title: "(nothing: the loop alone)",
     version: "-",
     time: Time::Given,

@@ -4,7 +4,7 @@
 //! was found. Every adapter is held to limiting by `tests/peers.rs`.
 
 mod by_hand;
-mod control;
+pub(crate) mod control;
 mod gcra;
 mod governor;
 mod limitador;
@@ -38,8 +38,13 @@ pub struct Limit {
 impl Limit {
     /// One that no stream reaches: a thousand million per second, and as many at once.
     pub const AMPLE: Limit = Limit { burst: 1_000_000_000, interval: Duration::from_nanos(1) };
-    /// One that gives nothing back within a run: a drained key stays so.
-    pub const SLOW: Limit = Limit { burst: 10_000_000, interval: Duration::from_secs(60) };
+    /// One that gives nothing back within a run: of a drained key nothing is admitted.
+    ///
+    /// The slower the better, but the engine wants a bucket to be full again within 180 days.
+    pub fn slow(burst: u32) -> Limit {
+        const FULL_IN: u64 = 170 * 86_400;
+        Limit { burst, interval: Duration::from_secs((FULL_IN / u64::from(burst)).max(1)) }
+    }
 
     /// The time in which a drained key is full again.
     pub fn period(&self) -> Duration {

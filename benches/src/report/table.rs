@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 
 use super::{Described, Report, Speed, shown};
 use crate::cases;
-use crate::peers;
+use crate::peers::{self, control};
 
 /// Everything that was measured.
 pub fn all(report: &Report) -> String {
@@ -32,7 +32,10 @@ pub fn all(report: &Report) -> String {
         }
     }
     if !report.latencies.is_empty() {
-        let _ = writeln!(text, "\ntime of one check, with the reading of a clock (what the first row says)");
+        let _ = writeln!(
+            text,
+            "\ntime of one check, with the reading of a clock, which is what the loop alone takes"
+        );
         let _ = writeln!(text, "{}", latencies(report));
     }
     if !report.growths.is_empty() {
@@ -79,9 +82,9 @@ fn cell(speed: &Speed, contender: &Described) -> String {
 fn latencies(report: &Report) -> Table {
     let header = ["case", "threads", "", "clock", "p50", "p99", "p99.9", "max"];
     let mut table = table(header.map(str::to_owned).to_vec(), 4);
-    let (control, others): (Vec<_>, Vec<_>) =
-        report.latencies.iter().partition(|latency| latency.peer == "nothing");
-    for latency in control.into_iter().chain(others) {
+    let mut rows: Vec<_> = report.latencies.iter().collect();
+    rows.sort_by_key(|latency| (latency.case, latency.threads, latency.peer != control::NAME));
+    for latency in rows {
         let Some(contender) = report.contenders.iter().find(|c| c.name == latency.peer) else { continue };
         let times = latency.times;
         table.add_row([
