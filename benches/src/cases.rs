@@ -76,10 +76,3 @@ pub const ALL: &[Case] = &[
     growth("growth-1M", M, true),
     growth("growth-10M", 10 * M, false),
 ];
-
-impl Case {
-    /// Whether `--case PATTERN` means this one: its name, or the beginning of it up to a hyphen.
-    pub fn is_meant_by(&self, pattern: &str) -> bool {
-        self.name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    }
-}

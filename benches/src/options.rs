@@ -6,22 +6,22 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::cases::{self, Case};
-use crate::peers::{self, Entry, Set};
+use crate::peers::{self, Entry, Set, is_meant};
 
 /// Tollgate beside its peers: interleaved rounds in one process, medians and ratios.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate-bench", version)]
 pub struct Options {
-    /// A choice of cases that takes two minutes or three (the default)
+    /// A choice of cases that takes about three minutes (the default)
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
     /// Every case, longer streams and more rounds: most of an hour, and up to half of the machine's memory
     #[arg(long)]
     pub full: bool,
-    /// Only this case, or all whose name begins with this and a hyphen; may be repeated
+    /// Only this case, or with a star at the end all that begin so; may be repeated
     #[arg(long = "case", value_name = "NAME", value_parser = case_name)]
     pub case: Vec<String>,
-    /// Only this contender, or all whose name begins with this and a hyphen; may be repeated
+    /// Only this contender, or with a star at the end all that begin so; may be repeated
     #[arg(long = "peer", value_name = "NAME", value_parser = peer_name)]
     pub peer: Vec<String>,
     /// Numbers of threads [default: 1, 2, 4 and so on up to the number of cores]
@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 fn case_name(name: &str) -> Result<String, String> {
-    if cases::ALL.iter().any(|case| case.is_meant_by(name)) {
+    if cases::ALL.iter().any(|case| is_meant(case.name, name)) {
         return Ok(name.to_owned());
     }
     let names: Vec<_> = cases::ALL.iter().map(|case| case.name).collect();
@@ -62,15 +62,11 @@ fn case_name(name: &str) -> Result<String, String> {
 }
 
 fn peer_name(name: &str) -> Result<String, String> {
-    if peers::ALL.iter().any(|entry| is_meant(entry, name)) {
+    if peers::ALL.iter().any(|entry| is_meant(entry.name, name)) {
         return Ok(name.to_owned());
     }
     let names: Vec<_> = peers::ALL.iter().map(|entry| entry.name).collect();
     Err(format!("there is no such contender; there are {}", names.join(", ")))
-}
-
-fn is_meant(entry: &Entry, pattern: &str) -> bool {
-    entry.name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 impl Options {
@@ -78,7 +74,7 @@ impl Options {
     pub fn cases(&self) -> Vec<&'static Case> {
         let asked = |case: &Case| match self.case.as_slice() {
             [] => self.full || case.quick,
-            names => names.iter().any(|name| case.is_meant_by(name)),
+            names => names.iter().any(|name| is_meant(case.name, name)),
         };
         cases::ALL.iter().filter(|case| asked(case)).collect()
     }
@@ -88,7 +84,7 @@ impl Options {
         let asked = |entry: &Entry| {
             self.peer.is_empty()
                 || entry.set == Set::Control
-                || self.peer.iter().any(|name| is_meant(entry, name))
+                || self.peer.iter().any(|name| is_meant(entry.name, name))
         };
         peers::ALL.iter().filter(|entry| asked(entry)).collect()
     }

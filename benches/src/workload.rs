@@ -108,7 +108,11 @@ impl Workload {
             let draw = Draw::new(self.keys, self.distribution);
             return (0..count).map(|_| Key::new(draw.number(&mut rng))).collect();
         }
-        assert!(self.keys >= 10 && self.keys.is_multiple_of(10), "{} keys cannot be split nine to one", self.keys);
+        assert!(
+            self.keys >= 10 && self.keys.is_multiple_of(10),
+            "{} keys cannot be split nine to one",
+            self.keys
+        );
         let drained = Draw::new(self.keys / 10 * DRAINED_OF_TEN, self.distribution);
         let fresh = Draw::new(self.keys / 10, Distribution::Uniform);
         let number = |rng: &mut StdRng| match rng.random_range(0..10) < DRAINED_OF_TEN {

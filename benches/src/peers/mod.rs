@@ -240,6 +240,7 @@ pub const ALL: &[Entry] = &[
     tollgate::GIVEN,
     tollgate::TICK,
     tollgate::OWN,
+    tollgate::OWN_BY_ID,
     governor::TICK,
     governor::AHASH,
     governor::DEFAULT,
@@ -258,6 +259,14 @@ pub const ALL: &[Entry] = &[
     tollgate::REGISTERED_POOL,
     control::NOTHING,
 ];
+
+/// Whether an option's value means a case or contender of this name: the name itself, or its beginning and a star.
+pub(crate) fn is_meant(name: &str, pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    }
+}
 
 /// The contender of this name.
 pub fn named(name: &str) -> Option<&'static Entry> {

@@ -47,6 +47,15 @@ pub(super) const OWN: Entry = Entry {
     ..GIVEN
 };
 
+pub(super) const OWN_BY_ID: Entry = Entry {
+    name: "tollgate-own-id",
+    title: "tollgate, own clock, PlanId",
+    how: "the best with a clock in every check: the system's clock, `PlanId`, `touched`",
+    baseline: false,
+    build: |setup| Box::new(Anonymous::<false>::new(setup, None)),
+    ..OWN
+};
+
 pub(super) const REGISTERED: Entry = Entry {
     name: "tollgate-quotas",
     title: "tollgate, registered, throttle + 2 quotas",
