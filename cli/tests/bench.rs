@@ -1,19 +1,15 @@
 //! `tollgate bench` with and without the program that it starts.
 
-mod common;
-
-use std::process::Command;
-
-use common::Folder;
-
 #[test]
 #[cfg(unix)]
 fn bench_starts_the_program_beside_it_or_says_how_to_build_it() {
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
 
-    let folder = Folder::new("bench");
-    let tollgate = folder.path("tollgate");
-    std::fs::copy(env!("CARGO_BIN_EXE_tollgate"), &tollgate).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [tollgate, other] = ["tollgate", "tollgate-bench"].map(|name| folder.path().join(name));
+    fs::copy(env!("CARGO_BIN_EXE_tollgate"), &tollgate).unwrap();
     let bench = || Command::new(&tollgate).args(["bench", "--help", "--rounds", "3"]).output().unwrap();
 
     let ran = bench();
@@ -21,8 +17,8 @@ fn bench_starts_the_program_beside_it_or_says_how_to_build_it() {
     assert_eq!(ran.status.code(), Some(2), "{said}");
     assert!(said.contains("cargo build --release -p tollgate-bench"), "{said}");
 
-    folder.write("tollgate-bench", "#!/bin/sh\necho \"$@\"\nexit 7\n");
-    std::fs::set_permissions(folder.path("tollgate-bench"), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(&other, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&other, Permissions::from_mode(0o755)).unwrap();
     let ran = bench();
     assert_eq!(ran.status.code(), Some(7));
     assert_eq!(String::from_utf8(ran.stdout).unwrap(), "--help --rounds 3\n");
