@@ -25,7 +25,7 @@ use crate::report::Report;
 /// What the program does: measures what the options ask for, prints the tables and writes the files.
 ///
 /// # Errors
-/// A file that cannot be written, or a child that measures growth and fails.
+/// A file that cannot be written, more checks than a case is for, or a child that measures growth and fails.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if options.list {
         print!("{}", report::table::list());
@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let entries = options.peers();
     let mut report = Report::new(options, &entries);
     for group in groups(&cases) {
-        runner::run(&group, &entries, options, &mut report);
+        runner::run(&group, &entries, options, &mut report)?;
     }
     for case in cases.iter().filter(|case| case.kind == Kind::Growth) {
         growth::run(case, &entries, options, &mut report)?;

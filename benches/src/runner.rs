@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
 use crate::cases::{Case, Kind};
 use crate::options::Options;
 use crate::peers::{Contender, Entry, Limit, Room, START, STEP, Set, Setup};
@@ -103,10 +105,8 @@ pub(crate) fn run(
         let cases = group.iter().map(|case| case.name).collect();
         report.left.push(Left { peer: entry.name, cases, why: entry.why_not });
     }
-    // Twice what a key is asked about, and what chance may add to that.
     let streams = options.threads().iter().sum::<usize>() * options.rounds() * group.len();
-    let allowance = 2 * streams * options.checks() / workload.keys as usize + 100;
-    let allowance = u32::try_from(allowance).unwrap_or(u32::MAX).min(Limit::AMPLE.burst);
+    let allowance = allowance(workload, streams * options.checks())?;
     let mut results: Vec<(&Case, usize, Vec<Row>)> = Vec::new();
     for (number, heat) in heats(&able, workload.keys).iter().enumerate() {
         eprintln!("{} keys, {:?}: filling {} contenders", workload.keys, workload.mix, heat.len());
@@ -134,6 +134,24 @@ pub(crate) fn run(
         let workload = case.workload;
         report.speeds.push(Speed { case: case.name, workload, threads, checks: options.checks(), rows });
     }
+    Ok(())
+}
+
+/// How often each key that is not drained may be asked about in so many checks: twice the average, and what chance may
+/// add to that.
+fn allowance(workload: &Workload, checks: usize) -> anyhow::Result<u32> {
+    let average = match workload.mix {
+        Mix::Denied => checks / workload.keys as usize,
+        Mix::Allowed | Mix::Refused => 0,
+    };
+    u32::try_from(2 * average + 100).ok().filter(|most| *most <= Limit::MOST_SLOW).with_context(|| {
+        format!(
+            "--rounds, --threads and --checks: {checks} checks of {} keys, some of which are not to be refused: at \
+             most {} here",
+            workload.keys,
+            u64::from(Limit::MOST_SLOW / 2) * u64::from(workload.keys)
+        )
+    })
 }
 
 /// Every contender in every round, each round beginning with another one.
@@ -191,6 +209,21 @@ fn heats(entries: &[&'static Entry], keys: u32) -> Vec<Vec<&'static Entry>> {
 mod tests {
     use super::*;
     use crate::peers;
+
+    #[test]
+    fn a_slow_limit_can_be_built_for_any_allowance() {
+        let workload =
+            |keys, mix| Workload { keys, distribution: crate::workload::Distribution::Uniform, mix };
+        // Nobody has to be let through where all are refused: however many checks there are.
+        assert_eq!(allowance(&workload(1, Mix::Refused), 1 << 40).unwrap(), 100);
+        assert_eq!(allowance(&workload(1_000, Mix::Denied), 1_000_000).unwrap(), 2_100);
+        let error = allowance(&workload(1_000, Mix::Denied), 8_000_000_000).unwrap_err().to_string();
+        assert!(error.contains("--rounds") && error.contains("7344000000"), "{error}");
+        for burst in [1, 100, 2_100, 10_000_000, Limit::MOST_SLOW] {
+            let setup = Setup { keys: 10, room: Room::Planned, limit: Limit::slow(burst) };
+            assert!((peers::named("tollgate").unwrap().build)(&setup).drain(&Key::new(1), START), "{burst}");
+        }
+    }
 
     #[test]
     fn contenders_that_do_not_fit_take_turns_and_none_is_left_out() {

@@ -38,12 +38,16 @@ pub struct Limit {
 impl Limit {
     /// One that no stream reaches: a thousand million per second, and as many at once.
     pub const AMPLE: Limit = Limit { burst: 1_000_000_000, interval: Duration::from_nanos(1) };
-    /// One that gives nothing back within a run: of a drained key nothing is admitted.
+    /// The most that [`slow`](Limit::slow) can have at once: one a second, full in 170 days.
+    pub const MOST_SLOW: u32 = 170 * 86_400;
+
+    /// One that gives nothing back within a run: of a drained key nothing is admitted. `burst`: at most
+    /// [`MOST_SLOW`](Limit::MOST_SLOW).
     ///
-    /// The slower the better, but the engine wants a bucket to be full again within 180 days.
+    /// The slower the better, but the engine wants a bucket to be full again within 180 days, and some peers want whole
+    /// seconds.
     pub fn slow(burst: u32) -> Limit {
-        const FULL_IN: u64 = 170 * 86_400;
-        Limit { burst, interval: Duration::from_secs((FULL_IN / u64::from(burst)).max(1)) }
+        Limit { burst, interval: Duration::from_secs((Limit::MOST_SLOW / burst).max(1).into()) }
     }
 
     /// The time in which a drained key is full again.
