@@ -95,7 +95,7 @@ pub(crate) fn run(
     entries: &[&'static Entry],
     options: &Options,
     report: &mut Report,
-) {
+) -> anyhow::Result<()> {
     let case = group[0];
     let workload = &case.workload;
     let takes_part = |entry: &&&'static Entry| entry.set == case.set || entry.set == Set::Control;
