@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -38,6 +39,17 @@ pub enum Command {
     /// Check, import, explain and compare plan files
     #[command(subcommand)]
     Plans(PlansCommand),
+    /// Measure the engine beside its peers, on this machine: with `cargo build --release -p tollgate-bench`
+    #[command(disable_help_flag = true)]
+    Bench(BenchArgs),
+}
+
+/// The options of `tollgate bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Those of the program `tollgate-bench`: `tollgate bench --help` says which
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// What to do with keys.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tollgate_cli::args::{Args, Command};
-use tollgate_cli::{demo, keys, lab, plans, replay};
+use tollgate_cli::{bench, demo, keys, lab, plans, replay};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command.unwrap_or(Command::Demo) {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Lab(options) => lab::run(&options),
         Command::Keys(command) => keys::run(&command),
         Command::Plans(command) => plans::run(&command),
+        Command::Bench(options) => bench::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("tollgate: {error:#}");
