@@ -8,3 +8,4 @@ pub mod keys;
 mod plan_file;
 pub mod plans;
 pub mod replay;
+pub mod usage;
