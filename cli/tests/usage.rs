@@ -82,14 +82,14 @@ fn a_table_of_a_week_until_the_snapshot() {
     let out = answered(usage(&folder, &["one", "--from", "2023-11-13"]));
     let expected = "\
 one: 2023-11-13 to 2023-11-14, as it was at 2023-11-14 22:14:20 UTC
- subject         limit  date        used  remaining  refused 
-─────────────────────────────────────────────────────────────
- comma, \"quote\"  day    2023-11-13     2          1        0 
- comma, \"quote\"  day    2023-11-14     0          3        0 
- keyless         day    2023-11-13     0          3        0 
- keyless         day    2023-11-14     0          3        0 
- zoë 東          day    2023-11-13     0          3        0 
- zoë 東          day    2023-11-14     1          2        0 
+  subject          limit   date         used   remaining   refused  
+────────────────────────────────────────────────────────────────────
+  comma, \"quote\"   day     2023-11-13      2           1         0  
+  comma, \"quote\"   day     2023-11-14      0           3         0  
+  keyless          day     2023-11-13      0           3         0  
+  keyless          day     2023-11-14      0           3         0  
+  zoë 東           day     2023-11-13      0           3         0  
+  zoë 東           day     2023-11-14      1           2         0  
 ";
     assert_eq!(out, expected);
     // A week, of the quota's zone.
@@ -204,7 +204,7 @@ fn what_is_wrong_is_named_with_what_there_is() {
     folder.write("nothing", "");
     refused(&["--region", "nothing", "one"], &["nothing: the region has 0 bytes"]);
     assert!(!folder.files().contains(&"nosuch".to_owned()), "it makes no region");
-    assert_eq!(std::fs::read(folder.path("nothing")).unwrap(), b"");
+    assert_eq!(folder.read("nothing"), "");
     folder.write("plans.toml", PLANS.replace("limit = 3", "limit = -3"));
     refused(&of(&["one"]), &["plans.toml: ", "limit"]);
 }
