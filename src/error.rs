@@ -269,9 +269,12 @@ impl IdError {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum RegionError {
-    /// Nobody has formatted it, and no capacity was given to format it for.
-    #[error("the region is not formatted: give a capacity")]
+    /// Nobody has formatted it, and it is only to be read.
+    #[error("there is nothing in the region: no engine was ever attached to it")]
     Empty,
+    /// Limits changed again and again while it was copied.
+    #[error("limits changed again and again while the region was copied: try again")]
+    Busy,
     /// It holds something else.
     #[error(
         "the region does not begin with the mark of a tollgate region, nor with zeros: it holds something else"

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tollgate::{Nanos, Pepper, parse_duration};
+use tollgate::{Date, Nanos, Pepper, parse_duration};
 
 use crate::replay::KeySource;
 
@@ -42,6 +42,15 @@ pub enum Command {
     /// Measure the engine beside its peers, on this machine: with `cargo build --release -p tollgate-bench`
     #[command(disable_help_flag = true)]
     Bench(BenchArgs),
+    /// Show what subjects have used of a plan's quotas, by day, out of a snapshot or out of a region that is in use
+    ///
+    /// Neither is changed: a region's file is only read, and may be written by others meanwhile. The plan file says who is
+    /// on the plan, and what the limits are: where it differs from that of the processes at the region, the usage is shown
+    /// as it would be under this one. Days are those of each quota's zone. A subject's usage is the same under each of its
+    /// keys, and is shown for each of those that the plan file lists.
+    ///
+    /// Exit status: 0, or 2 for bad arguments, names that the plan file does not have, and bad files.
+    Usage(UsageArgs),
 }
 
 /// The options of `tollgate bench`.
@@ -235,6 +244,56 @@ pub struct ReplayArgs {
     pub top: usize,
     /// The trace; - is standard input
     pub trace: PathBuf,
+}
+
+/// The options of `tollgate usage`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("state").required(true)))]
+pub struct UsageArgs {
+    /// The plan file: JSON if its name ends in .json, else TOML
+    #[arg(long, value_name = "FILE")]
+    pub plans: PathBuf,
+    /// A snapshot's file
+    #[arg(long, value_name = "FILE", group = "state")]
+    pub snapshot: Option<PathBuf>,
+    /// A region's file; processes may be attached to it
+    #[arg(long, value_name = "FILE", group = "state")]
+    pub region: Option<PathBuf>,
+    /// The first day, as in 2027-06-01 [default: six days before the last]
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Date>,
+    /// The last day [default: that of --at]
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<Date>,
+    /// Show this quota alone, by the name that reports have for it: `daily`, `route:GET /pets:daily`
+    #[arg(long, value_name = "NAME")]
+    pub limit: Option<String>,
+    /// A table, CSV, or JSON as API Gateway answers GetUsage
+    #[arg(long, value_enum, default_value_t = UsageFormat::Table)]
+    pub format: UsageFormat,
+    /// Show the usage as it is at this instant, as in 2027-06-01T00:00:00Z [default: when the snapshot was taken; of a
+    /// region: now]
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<jiff::Timestamp>,
+    /// A pepper that the plan file's HMACs name: NAME=file:PATH or NAME=env:VARIABLE
+    #[arg(long = "pepper", value_name = "NAME=SOURCE", value_parser = pepper)]
+    pub peppers: Vec<Pepper>,
+    /// The plan
+    pub plan: String,
+    /// Subjects of the plan file [default: all that are on the plan]
+    #[arg(value_name = "SUBJECT")]
+    pub subjects: Vec<String>,
+}
+
+/// How usage is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum UsageFormat {
+    /// For people
+    Table,
+    /// A row per subject, quota and day
+    Csv,
+    /// `[used, remaining]` per day of one quota, by key id; a subject without keys is left out
+    Json,
 }
 
 /// What a trace is made of.

@@ -11,3 +11,4 @@ mod page;
 mod plan_file;
 pub mod plans;
 pub mod replay;
+pub mod usage;

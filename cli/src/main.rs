@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tollgate_cli::args::{Args, Command};
-use tollgate_cli::{bench, demo, keys, lab, plans, replay};
+use tollgate_cli::{bench, demo, keys, lab, plans, replay, usage};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command.unwrap_or(Command::Demo) {
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => keys::run(&command),
         Command::Plans(command) => plans::run(&command),
         Command::Bench(options) => bench::run(&options),
+        Command::Usage(options) => usage::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("tollgate: {error:#}");

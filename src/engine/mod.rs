@@ -13,6 +13,7 @@ mod beside;
 mod book;
 mod capacity;
 mod carry;
+mod copy;
 mod current;
 mod debit;
 mod decide;
@@ -203,7 +204,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Attaches the engine to memory that other processes share, as planned for its capacity.
+    /// Attaches the engine to memory that other processes share, as planned for its capacity; of a
+    /// [copy](Region::copy_of) it takes what is in it.
     pub fn region(mut self, region: Region) -> EngineBuilder {
         self.region = Some(region);
         self
@@ -214,10 +216,13 @@ impl EngineBuilder {
     /// # Errors
     /// The first thing wrong in the definitions, with its field, value and what would be right; a capacity that
     /// there is no memory for, or that the subjects do not fit into.
-    pub fn build(self) -> Result<Engine, ApplyError> {
+    pub fn build(mut self) -> Result<Engine, ApplyError> {
         let mut peppers = Peppers::default();
-        for pepper in self.peppers {
+        for pepper in std::mem::take(&mut self.peppers) {
             peppers.add(pepper).map_err(|error| ApplyError::invalid("pepper", error))?;
+        }
+        if self.region.as_ref().is_some_and(|region| region.copied) {
+            self.begin_with_copy(&peppers)?;
         }
         let shared = self.region.is_some();
         let begun = self.snapshot.as_ref().map(|snapshot| snapshot.hash);
@@ -240,20 +245,9 @@ impl EngineBuilder {
                 (store, Owners::seeded(seed), clock)
             }
         };
-        let engine = Engine {
-            world: Current::new(World::default()),
-            writer: Mutex::new(()),
-            store,
-            peppers,
-            clock: self.clock.unwrap_or(clock),
-            owners,
-            shared,
-            when_full: self.when_full,
-            full_totals: FullTotals::default(),
-            book: Book::new(self.ids),
-            alerts: Queue::new(self.alerts),
-            key_format: self.key_format,
-        };
+        let clock = self.clock.unwrap_or(clock);
+        let mut engine = Engine::empty(store, owners, shared, clock, peppers, (self.ids, self.alerts));
+        (engine.when_full, engine.key_format) = (self.when_full, self.key_format);
         let mut directory = Directory::default();
         if let Some(snapshot) = &self.snapshot {
             engine
@@ -275,6 +269,31 @@ impl EngineBuilder {
 }
 
 impl Engine {
+    /// Without plans and subjects, with room for so many ids and alerts.
+    fn empty(
+        store: Store,
+        owners: Owners,
+        shared: bool,
+        clock: Clock,
+        peppers: Peppers,
+        (ids, alerts): (u64, usize),
+    ) -> Engine {
+        Engine {
+            world: Current::new(World::default()),
+            writer: Mutex::new(()),
+            store,
+            peppers,
+            clock,
+            owners,
+            shared,
+            when_full: WhenFull::default(),
+            full_totals: FullTotals::default(),
+            book: Book::new(ids),
+            alerts: Queue::new(alerts),
+            key_format: None,
+        }
+    }
+
     /// Begins an engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {

@@ -19,13 +19,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Engine;
 use super::book::{Debit, Entry, Part, What};
 use super::decide::ATTEMPTS;
 use super::kinds::{Kind, date_number, date_of};
 use super::slots::Taken;
 use super::state::head_tag;
 use super::world::World;
+use super::{Capacity, Engine};
 use crate::error::SnapshotError;
 use crate::key::KeyState;
 use crate::plan::{EVENT_WORDS, LineUse};
@@ -152,6 +152,12 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    /// Room for all that it holds, and for no more.
+    pub fn capacity(&self) -> Capacity {
+        let (cells, lines) = (self.cells.len() as u64, self.lines.len() as u64);
+        Capacity::new().cells(cells + lines).lines(lines)
     }
 
     /// When it was taken, by the engine's clock.

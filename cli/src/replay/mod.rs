@@ -25,6 +25,7 @@ use tollgate::{Changes, Mode, Request};
 
 pub use combined::{Combined, Entry, KeySource};
 pub use session::{Session, SessionError, Step};
+pub(crate) use time::shown;
 
 use crate::args::{Format, ReplayArgs};
 use line::LineError;
