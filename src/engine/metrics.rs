@@ -84,9 +84,14 @@ impl Tally {
 }
 
 /// The tallies of an engine.
-#[derive(Default)]
 pub(super) struct Tallies {
     known: Mutex<Known>,
+}
+
+impl Default for Tallies {
+    fn default() -> Tallies {
+        Tallies { known: Mutex::new(Known::default()) }
+    }
 }
 
 #[derive(Default)]

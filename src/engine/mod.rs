@@ -118,6 +118,8 @@ pub struct Engine {
     book: Book,
     alerts: Queue,
     key_format: Option<KeyFormat>,
+    /// Held while a snapshot's file is written: of two at once an older one could stay.
+    saving: Mutex<()>,
 }
 
 /// What an engine begins with.
@@ -291,6 +293,7 @@ impl Engine {
             book: Book::new(ids),
             alerts: Queue::new(alerts),
             key_format: None,
+            saving: Mutex::new(()),
         }
     }
 

@@ -217,6 +217,7 @@ impl Engine {
     /// # Errors
     /// What the system says of the file; it is as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
+        let _saving = self.saving.lock();
         replace(path.as_ref(), |out| self.write_content(out))
     }
 
