@@ -73,6 +73,7 @@ pub const ALL: &[Case] = &[
     registered("registered-100k", 100 * K, false),
     latency("latency-1k", K, false),
     latency("latency-1M", M, true),
+    growth("growth-100k", 100 * K, false),
     growth("growth-1M", M, true),
     growth("growth-10M", 10 * M, false),
 ];

@@ -11,8 +11,9 @@ fn a_run_prints_tables_and_writes_json_and_a_page() {
     let folder = std::env::temp_dir().join(format!("tollgate-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let [json, html] = ["report.json", "report.html"].map(|name| folder.join(name).display().to_string());
-    let cases = ["--case", "1k*", "--case", "latency-1k", "--case", "registered", "--case", "growth-1M"];
-    let peers = ["--peer", "tollgate*", "--peer", "by-hand"];
+    let cases = ["--case", "1k*", "--case", "latency-1k", "--case", "registered", "--case", "growth-100k"];
+    let names = ["tollgate", "tollgate-quotas", "tollgate-pool", "by-hand"];
+    let peers = names.map(|name| ["--peer", name]).concat();
     let size = ["--threads", "1,2", "--rounds", "2", "--checks", "2000"];
     let files = ["--json", &json, "--html", &html];
     let output = bench(&[&cases[..], &peers, &size, &files].concat());
