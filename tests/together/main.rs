@@ -1,6 +1,7 @@
 //! Promises that many threads try to break at once: in a process's own memory, and with two engines at one region.
 
 mod many_limits;
+mod reservations;
 
 use std::path::PathBuf;
 use std::thread;
