@@ -1,7 +1,11 @@
 //! Promises that many threads try to break at once: in a process's own memory, and with two engines at one region.
 
+mod alerts;
+mod keys;
 mod many_limits;
 mod reservations;
+mod slots;
+mod usage;
 
 use std::path::PathBuf;
 use std::thread;
