@@ -16,6 +16,11 @@ pub(crate) use loom::thread::yield_now as spin_loop;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread::yield_now as spin_loop;
 
+#[cfg(any(loom, shuttle))]
+pub(crate) use spin_loop as yield_now;
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use std::thread::yield_now;
+
 /// No model checker sees it wait: for threads that no model runs.
 pub(crate) use parking_lot::Condvar;
 #[cfg(not(shuttle))]

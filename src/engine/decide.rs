@@ -149,8 +149,10 @@ impl Engine {
             } else if !self.is_unchanged(&seats) {
                 continue;
             }
-            if mode == Mode::Check && decision.retry_after() != Some(Nanos::ZERO) {
-                self.note_refusals(world, &seats, &judged, admitted, now);
+            let refuses = mode == Mode::Check && decision.retry_after() != Some(Nanos::ZERO);
+            if refuses && !self.note_refusals(world, &seats, &judged, admitted, now) {
+                spin_loop();
+                continue;
             }
             for judged in &judged {
                 let seat = &seats[judged.seat];
@@ -206,7 +208,7 @@ impl Engine {
     }
 
     /// Whether what a refusal was judged on stood there at one instant.
-    fn is_unchanged(&self, seats: &[Seat<'_>]) -> bool {
+    pub(super) fn is_unchanged(&self, seats: &[Seat<'_>]) -> bool {
         seats.iter().all(|seat| match seat.held {
             Held::Nowhere => seat.slots.guard().is_none_or(|(at, word)| self.store.read(at) == word),
             Held::Cell { at, word } => seats.len() == 1 || self.store.read(at) == word,

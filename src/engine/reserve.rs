@@ -316,7 +316,7 @@ impl Engine {
                 let past = entry.late_from.is_none();
                 (entry.closed, entry.released) = (true, true);
                 if !past {
-                    shard.closed(id);
+                    self.book.closed(id);
                 }
                 slots.iter().for_each(|taken| self.free_slot(taken));
                 Some(Some(Ok((status, overdraft))))

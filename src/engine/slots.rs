@@ -24,6 +24,9 @@ const SLOTS: u64 = 2;
 /// Ended slots that one decision gives up besides the one it takes.
 const MANY: usize = 32;
 
+/// With so many words planned, a decision gives up no more of them: the rest is for its other limits.
+const MOST_WORDS: usize = 64;
+
 /// Which slot a request took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Taken {
@@ -149,6 +152,9 @@ impl Engine {
                 .map(move |(k, slot)| (*line, words[1], k, slot))
         });
         for (line, count, k, slot) in ended.take(MANY) {
+            if txn.words() >= MOST_WORDS {
+                break;
+            }
             if line != other {
                 txn.write(line.count(), count, raised(count, 1));
             }

@@ -24,8 +24,7 @@ pub static WINDOW: LazyLock<usize> = LazyLock::new(|| {
     KEPT + (0..).take_while(fits).count()
 });
 
-/// Cells that are never given to others: those of a pool, two subjects and their two keys, and those beside the quotas of the
-/// pool and the subjects.
+/// Cells that are never given to others: those of a pool, two subjects, what is kept beside their three quotas, and two keys.
 pub const KEPT: usize = 8;
 
 /// One operation, and what is to be found wherever it was broken off.
