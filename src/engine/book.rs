@@ -229,7 +229,7 @@ impl Book {
 
     /// Ids that are known.
     pub(super) fn len(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        held(self.state.load(Ordering::Relaxed))
     }
 
     /// Makes an id that was taken known.
