@@ -5,7 +5,7 @@ use tollgate::{
     SettleStatus, Threshold, UsageRow, Verdict,
 };
 
-use super::scene::{CASE, Case, DAY, KEPT, POOL, T0, admitted, anonymous, check, debit, left};
+use super::scene::{CASE, Case, DAY, KEPT, POOL, T0, admitted, anonymous, check, debit, left, subject};
 use super::walk::Pace;
 
 const LEASE: u64 = 60_000_000_000;
@@ -246,6 +246,12 @@ pub const CASES: &[Case] = &[
             assert!([Verdict::Ok, Verdict::KeyRevoked].contains(&verdict), "{verdict:?}");
             engine.revoke("k").unwrap();
             assert_eq!(check(engine, &key().cost(0), T0), Verdict::KeyRevoked);
+            // Whoever lists the new one finds or makes its state.
+            let new = tollgate::Key::new("k2", tollgate::SecretKey::new("a new key").unwrap());
+            let both = tollgate::Changes::new().subject("s", subject("k", "a key").key(new));
+            engine.apply_at(&both, Nanos::new(T0)).unwrap();
+            assert_eq!(check(engine, &key().cost(0), T0), Verdict::KeyRevoked);
+            assert_eq!(check(engine, &Request::new("a new key").cost(0), T0), Verdict::Ok);
             u8::from(verdict == Verdict::KeyRevoked)
         },
         kept: KEPT + 1,
