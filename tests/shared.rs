@@ -257,14 +257,14 @@ fn a_copy_goes_on_by_itself() {
 #[test]
 fn what_a_copy_has_of_a_subject_is_of_one_instant() {
     let file = Scratch::new("copy-whole");
-    let (subjects, days, checks) = (10, 60, 100);
+    let (subjects, days, checks) = (100, 80, 6);
     let mut plans = "[plans.gold]\nquotas = [{ limit = 1000000, per = \"forever\" }]\n".to_owned();
     for n in 0..subjects {
         plans += &format!(
             "[subjects.s{n}]\nplans = [\"gold\"]\nkeys = [{{ id = \"k{n}\", value = \"key {n}\" }}]\n"
         );
     }
-    let capacity = Capacity::new().cells(4_000).lines(2_000);
+    let capacity = Capacity::new().cells(20_000).lines(10_000);
     let region = Region::file(&file.0, capacity.region_bytes()).unwrap();
     let live = Engine::attach(region).capacity(capacity).changes(toml(&plans)).build().unwrap();
     let now = |day: u64| Nanos::new(T0 + day * 86_400 * SECOND);
