@@ -1,9 +1,12 @@
 //! Snapshots whose checksums are right and whose content is not: an error, or an engine that works.
 
 use super::*;
+use crate::calendar::Date;
 use crate::engine::book::Refused;
-use crate::plan::{Changes, Event, Limits, Plan, Quota, Subject, Throttle};
-use crate::{Capacity, Cost, Date, Key, Request, SecretKey, Verdict};
+use crate::engine::{Capacity, Cost, Mode, Request, Verdict};
+use crate::key::SecretKey;
+use crate::plan::{Changes, Concurrency, Event, Key, Limits, Plan, Quota, Subject, Throttle};
+use crate::time::{Clock, ManualClock};
 
 const T0: u64 = 1_700_000_000_000_000_000;
 const DAY: u64 = 86_400_000_000_000;
@@ -13,8 +16,8 @@ fn changes() -> Changes {
         .throttle(Throttle::new("10/m", 50))
         .quota(Quota::new(100, "day"))
         .quota(Quota::new(1_000, "month").zone("Asia/Tokyo").initial_debit(5))
-        .concurrency(crate::Concurrency::new(3))
-        .pool(Limits::new().quota(Quota::new(10_000, "forever")).concurrency(crate::Concurrency::new(9)));
+        .concurrency(Concurrency::new(3))
+        .pool(Limits::new().quota(Quota::new(10_000, "forever")).concurrency(Concurrency::new(9)));
     let key = Key::new("k", SecretKey::new("a key").unwrap());
     Changes::new()
         .plan("p", plan)
@@ -192,7 +195,7 @@ fn answers(engine: &Engine) {
             engine.check_at(&Request::new("a key").cost(u64::from(n)), now);
             engine.check_at(&Request::anonymous("free", &[0, n]), now);
             engine.check_at(&Request::anonymous("p", &[0, n]), now);
-            engine.report_at(&Request::new("a key"), now, crate::Mode::Check);
+            engine.report_at(&Request::new("a key"), now, Mode::Check);
             let _ = engine.check_as_at(&Request::new("a key"), &[7, n], now);
             engine.settle_at(&[n], Cost::Every(5), now);
             engine.refund_at(&[0, n], now);
@@ -235,7 +238,7 @@ fn whatever_stands_in_it() {
             forge(&mut random, &mut snapshot);
         }
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let clock = crate::Clock::Manual(crate::ManualClock::at(Nanos::new(T0 + 2 * DAY)));
+            let clock = Clock::Manual(ManualClock::at(Nanos::new(T0 + 2 * DAY)));
             let builder = Engine::builder().capacity(capacity()).changes(changes()).clock(clock);
             match builder.snapshot(snapshot).build() {
                 Ok(engine) => {
