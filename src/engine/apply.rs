@@ -40,7 +40,10 @@ impl World {
             if world.plans.len() <= number {
                 world.plans.resize(number + 1, None);
             }
-            world.plans[number] = plan;
+            world.plans[number] = plan.map(|mut plan| {
+                Arc::make_mut(&mut plan).number = number as u32;
+                plan
+            });
         }
         let listed = world.change_subjects(&changes.subjects, owners, peppers)?;
         let affected =

@@ -227,6 +227,11 @@ impl Book {
         }
     }
 
+    /// Ids that are known.
+    pub(super) fn len(&self) -> u64 {
+        held(self.state.load(Ordering::Relaxed))
+    }
+
     /// Makes an id that was taken known.
     pub(super) fn put(&self, id: u128, entry: Entry) {
         let mut shard = self.shard(id).lock();

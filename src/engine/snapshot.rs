@@ -19,14 +19,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Engine;
 use super::beside::{Companion, KEPT};
 use super::book::{Debit, Entry, Part, What};
 use super::decide::ATTEMPTS;
 use super::kinds::{Kind, date_number, date_of};
+use super::rows::Row;
 use super::slots::Taken;
 use super::state::head_tag;
 use super::world::World;
+use super::{Capacity, Engine};
 use crate::calendar::Date;
 use crate::error::SnapshotError;
 use crate::key::KeyState;
@@ -156,6 +157,12 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Room for all that it holds, and for no more.
+    pub fn capacity(&self) -> Capacity {
+        let (cells, lines) = (self.cells.len() as u64, self.lines.len() as u64);
+        Capacity::new().cells(cells + lines).lines(lines)
+    }
+
     /// When it was taken, by the engine's clock.
     pub fn taken_at(&self) -> Nanos {
         Nanos::new(self.at)
@@ -206,8 +213,16 @@ impl<'w, W: Write> Blocks<'w, W> {
     }
 }
 
-/// Lines that were written, by hash, and their counts as they were then.
-type Written = HashMap<u64, u128>;
+/// Rows of usage logs that were written.
+#[derive(Default)]
+struct Written {
+    /// Their counts as they were then, by hash.
+    rows: HashMap<u64, u128>,
+    /// Those that went on with a counter, and have not been looked at again.
+    open: HashSet<u64>,
+    /// What is written later, and its counts before any row was read: no row has begun where they are the same.
+    owned: HashMap<u64, u128>,
+}
 
 /// The lines of limits that registered subjects and pools have.
 fn owned_by(world: &World) -> impl Iterator<Item = (u64, &LineUse)> {
@@ -226,6 +241,7 @@ impl Engine {
     /// # Errors
     /// What the system says of the file; it is as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
+        let _saving = self.saving.lock();
         replace(path.as_ref(), |out| self.write_content(out))
     }
 
@@ -265,9 +281,19 @@ impl Engine {
         let mut lines = Blocks::new(&mut writer, LINES);
         let owned =
             owned_by(&world).flat_map(|(owner, used)| self.lines_of(owner, used).map(|(hash, _)| hash));
-        let rows = self.write_others(&mut lines, &owned.collect())?;
+        let counts =
+            owned.map(|hash| (hash, self.stored_line(hash).map_or(0, |(_, words)| words[1] >> 64))).collect();
+        let mut written = self.write_others(&mut lines, counts)?;
         for (owner, used) in owned_by(&world) {
-            self.write_line_of(owner, used, &mut lines, &rows)?;
+            self.write_line_of(owner, used, &mut lines, &mut written)?;
+        }
+        // What was closed before its owner's lines were read is as it was then, or as it was corrected later.
+        for &hash in &written.open {
+            if let Some((hash, words)) = self.stored_line(hash)
+                && written.rows.get(&hash) != Some(&(words[1] >> 64))
+            {
+                encode_line(lines.next()?, hash, &words);
+            }
         }
         lines.finish()?;
         let world = self.world.get();
@@ -309,20 +335,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Everything that an owner has for the limits of a line, as it stood at one instant, after the `rows` that were written
+    /// Everything that an owner has for the limits of a line, as it stood at one instant, after the rows that were written
     /// before: whoever changes any of it changes the count of its first line or of one beside it.
     fn write_line_of<W: Write>(
         &self,
         owner: u64,
         used: &LineUse,
         lines: &mut Blocks<'_, W>,
-        rows: &Written,
+        written: &mut Written,
     ) -> io::Result<()> {
         let line = used.shape.line;
         let hashes: Vec<u64> = self.lines_of(owner, used).map(|(hash, _)| hash).collect();
         let row = |slot: usize, date: Date| self.owners.hash_of(owner, line, Kind::Row { line, slot, date });
         let mut found = Vec::new();
-        let mut companions = [Companion::default(); QUOTAS];
+        let mut companions = [(Companion::default(), None); QUOTAS];
         for _ in 0..ATTEMPTS {
             found.clear();
             found.extend(hashes.iter().filter_map(|&hash| self.stored_line(hash)));
@@ -330,9 +356,10 @@ impl Engine {
             let guards = if used.cap.is_some() { found.len().min(1) } else { found.len() };
             for slot in (0..QUOTAS).filter(|&slot| used.quotas[slot]) {
                 let beside = self.look_at(owner, line, Kind::Beside { line, slot });
-                companions[slot] = beside.map(|(_, words)| Companion::of(&words)).unwrap_or_default();
+                let companion = beside.map(|(_, words)| Companion::of(&words)).unwrap_or_default();
+                companions[slot] = (companion, beside.map(|(_, words)| words[1] >> 64));
                 // The one that goes on with the counter.
-                let date = companions[slot].row;
+                let date = companion.row;
                 found.extend(date.and_then(|date| self.stored_line(row(slot, date))));
             }
             let unchanged = |&(hash, words): &(u64, [u128; 4])| {
@@ -343,17 +370,20 @@ impl Engine {
             }
             spin_loop();
         }
-        for (slot, companion) in companions.iter().enumerate() {
+        for (slot, &(companion, count)) in companions.iter().enumerate() {
             let Some(newest) = companion.newest else { continue };
-            let known = |date: Date| rows.contains_key(&row(slot, date));
-            // Unless a row has begun since, all others were written as they are.
-            let all = !(companion.row.is_some_and(known) && known(newest));
-            let dates = (0..if all { KEPT } else { 1 }).map(|days| Date::from_days(newest.days() - days));
+            let beside = self.owners.hash_of(owner, line, Kind::Beside { line, slot });
+            if written.owned.get(&beside).copied() == count {
+                // No row has begun or ended since: all others were written as they are.
+                continue;
+            }
+            let dates = (0..KEPT).map(|days| Date::from_days(newest.days() - days));
             let others = dates.filter(|&date| companion.row != Some(date));
             found.extend(others.filter_map(|date| self.stored_line(row(slot, date))));
         }
         for (hash, words) in &found {
-            if rows.get(hash) != Some(&(words[1] >> 64)) {
+            written.open.remove(hash);
+            if written.rows.get(hash) != Some(&(words[1] >> 64)) {
                 encode_line(lines.next()?, *hash, words);
             }
         }
@@ -368,21 +398,28 @@ impl Engine {
     }
 
     /// All lines but those of keys and of `owned` hashes. Gives the rows of usage logs among them.
-    fn write_others<W: Write>(&self, lines: &mut Blocks<'_, W>, owned: &HashSet<u64>) -> io::Result<Written> {
-        let mut rows = Written::new();
+    fn write_others<W: Write>(
+        &self,
+        lines: &mut Blocks<'_, W>,
+        owned: HashMap<u64, u128>,
+    ) -> io::Result<Written> {
+        let mut written = Written { owned, ..Written::default() };
         for stored in self.store.stored() {
             let Stored::Line { words, .. } = stored else { continue };
             let head = Head::of(words[0]);
             let kind = (head.segment == 0).then(|| Kind::of(head)).flatten();
-            if head.tag == 0 || kind == Some(Kind::Key) || owned.contains(&head.tag) {
+            if head.tag == 0 || kind == Some(Kind::Key) || written.owned.contains_key(&head.tag) {
                 continue;
             }
             encode_line(lines.next()?, head.tag, &words);
             if matches!(kind, Some(Kind::Row { .. })) {
-                rows.insert(head.tag, words[1] >> 64);
+                written.rows.insert(head.tag, words[1] >> 64);
+                if Row::of(&words).open {
+                    written.open.insert(head.tag);
+                }
             }
         }
-        Ok(rows)
+        Ok(written)
     }
 
     fn write_cells<W: Write>(&self, writer: &mut Writer<W>) -> io::Result<()> {

@@ -84,6 +84,8 @@ pub(crate) struct LimitSet {
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledPlan {
     pub name: Arc<str>,
+    /// Given by the directory.
+    pub number: u32,
     /// Sorted; empty: every stage.
     stages: Vec<Box<str>>,
     pub observe: bool,
@@ -199,6 +201,7 @@ impl CompiledPlan {
         }
         let mut compiled = CompiledPlan {
             name: name.into(),
+            number: 0,
             stages,
             observe: plan.observe,
             own: LimitSet::default(),

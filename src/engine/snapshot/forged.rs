@@ -3,10 +3,9 @@
 use super::*;
 use crate::calendar::Date;
 use crate::engine::book::Refused;
-use crate::engine::{Capacity, Cost, Mode, Request, Verdict};
+use crate::engine::{Capacity, Cost, Request, Verdict};
 use crate::key::SecretKey;
 use crate::plan::{Changes, Concurrency, Event, Key, Limits, Plan, Quota, Subject, Throttle};
-use crate::time::{Clock, ManualClock};
 
 const T0: u64 = 1_700_000_000_000_000_000;
 const DAY: u64 = 86_400_000_000_000;
@@ -195,7 +194,7 @@ fn answers(engine: &Engine) {
             engine.check_at(&Request::new("a key").cost(u64::from(n)), now);
             engine.check_at(&Request::anonymous("free", &[0, n]), now);
             engine.check_at(&Request::anonymous("p", &[0, n]), now);
-            engine.report_at(&Request::new("a key"), now, Mode::Check);
+            engine.report_at(&Request::new("a key"), now, crate::engine::Mode::Check);
             let _ = engine.check_as_at(&Request::new("a key"), &[7, n], now);
             engine.settle_at(&[n], Cost::Every(5), now);
             engine.refund_at(&[0, n], now);
@@ -238,7 +237,7 @@ fn whatever_stands_in_it() {
             forge(&mut random, &mut snapshot);
         }
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let clock = Clock::Manual(ManualClock::at(Nanos::new(T0 + 2 * DAY)));
+            let clock = crate::time::Clock::Manual(crate::time::ManualClock::at(Nanos::new(T0 + 2 * DAY)));
             let builder = Engine::builder().capacity(capacity()).changes(changes()).clock(clock);
             match builder.snapshot(snapshot).build() {
                 Ok(engine) => {

@@ -73,7 +73,7 @@ pub const CASE: Case = Case {
 
 impl Case {
     fn lines(&self) -> usize {
-        if self.tight { 300 } else { 24 }
+        if self.tight { 300 } else { 30 }
     }
 
     pub fn capacity(&self) -> Capacity {
