@@ -10,7 +10,7 @@ fn growth(criterion: &mut Criterion) {
     let keys: Vec<Key> = (0..KEYS).map(Key::new).collect();
     let mut group = criterion.benchmark_group("growth");
     group.throughput(Throughput::Elements(KEYS.into())).sample_size(10);
-    for entry in peers::ALL.iter().filter(|entry| entry.set == peers::Set::Throttle) {
+    for entry in peers::ALL.iter().filter(|entry| entry.set == peers::Set::Throttle && !entry.speed_only) {
         let setup = Setup { keys: KEYS, room: Room::Growing, limit: Limit::AMPLE };
         group.bench_function(entry.name, |bencher| {
             let check = |contender: Box<dyn peers::Contender>| {

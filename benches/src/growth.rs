@@ -65,7 +65,7 @@ pub(crate) fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let keys = case.workload.keys;
-    for entry in entries.iter().filter(|entry| entry.set != Set::Registered) {
+    for entry in entries.iter().filter(|entry| entry.set != Set::Registered && !entry.speed_only) {
         if !entry.can_hold(&case.workload) {
             report.left.push(Left { peer: entry.name, cases: vec![case.name], why: entry.why_not });
             continue;

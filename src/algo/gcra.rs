@@ -125,6 +125,12 @@ impl Narrow {
     /// What becomes of `cost` at `now` in a bucket of this generation.
     #[inline(always)]
     pub(crate) fn judge(&self, level: u64, now: u64, cost: u64) -> Narrowly {
+        self.judge_beside(level, now, cost, 0)
+    }
+
+    /// The same while `lent` tokens are [lent](Narrow::lend): a debit is made as if they were spent before it.
+    #[inline(always)]
+    fn judge_beside(&self, level: u64, now: u64, cost: u64, lent: u64) -> Narrowly {
         // An instant before the start wraps to one far after it.
         let elapsed = now.wrapping_sub(self.start);
         if elapsed > self.span || cost > self.burst {
@@ -132,23 +138,94 @@ impl Narrow {
         }
         let refilled = self.at_start + self.per_nano * elapsed;
         // At most 2^63 more than a level, which an overrun can have put anywhere.
-        let Some(level) = level.max(refilled).checked_add(cost * self.units) else {
+        let cost = cost * self.units;
+        let Some(after) = level.max(refilled).checked_add(cost) else {
             return Narrowly::Closer;
         };
-        match level.checked_sub(refilled + self.full) {
-            None | Some(0) => Narrowly::Admits(level),
+        match after.checked_sub(refilled + self.full) {
+            None | Some(0) if lent == 0 => Narrowly::Admits(after),
+            // With another burst it is below 2^64, but for a bucket that begins now.
+            None | Some(0) => {
+                let least = refilled.saturating_add(lent.min(self.burst) * self.units);
+                Narrowly::Admits(after.max(least.saturating_add(cost)))
+            }
             Some(missing) => Narrowly::Refuses { missing, per_nano: self.per_nano },
         }
     }
 
-    /// The level after `cost` was debited at `now`, if it is admitted at once.
+    /// The level after `cost` was debited at `now`, if it is admitted at once; `lent` as for
+    /// [`judge_beside`](Narrow::judge_beside).
     #[inline(always)]
-    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64) -> Option<u64> {
-        match self.judge(level, now, cost) {
+    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64, lent: u64) -> Option<u64> {
+        match self.judge_beside(level, now, cost, lent) {
             Narrowly::Admits(level) => Some(level),
             Narrowly::Refuses { .. } | Narrowly::Closer => None,
         }
     }
+
+    /// How many tokens may be lent to those who spend them without asking, and for how many nanoseconds: a 24th of the burst,
+    /// and while no more than that is refilled. `None` where that is too little to be of use.
+    pub(crate) fn terms(&self) -> Option<Terms> {
+        let most = (self.burst / LENT).min(Terms::MOST);
+        let life = (self.full / LENT / self.per_nano).min(Terms::LONGEST);
+        (most >= Terms::LEAST && life >= Terms::SHORTEST).then_some(Terms { most: most as u32, life })
+    }
+
+    /// Debits up to `most` tokens that may be spent until the end of their life, while `others` are lent; `None` if they
+    /// would be less than [`Terms::LEAST`].
+    ///
+    /// They are debited as at the end of their life, and as if the others were spent before, so that no refill counts for a
+    /// bucket that is only full because of tokens which have not been spent yet.
+    pub(crate) fn lend(&self, level: u64, now: u64, terms: Terms, others: u64, most: u64) -> Option<Lent> {
+        let elapsed = now.wrapping_sub(self.start);
+        if elapsed > self.span {
+            return None;
+        }
+        let refilled = self.at_start + self.per_nano * elapsed;
+        // What is added is at most two 24ths of a burst.
+        let least = refilled + self.per_nano * terms.life + others * self.units;
+        let before = level.max(least);
+        let tokens = most.min((refilled + self.full).checked_sub(before)? / self.units);
+        let level = before + tokens * self.units;
+        (tokens >= Terms::LEAST).then_some(Lent { tokens, level, was_full: before == least })
+    }
+
+    /// Units per token.
+    pub(crate) fn units(&self) -> u64 {
+        self.units
+    }
+}
+
+/// Tokens that were debited to be spent later, and the level after that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lent {
+    pub tokens: u64,
+    pub level: u64,
+    /// Whether the bucket was full, or will be.
+    pub was_full: bool,
+}
+
+/// A 24th of a burst is lent at a time. What is refilled meanwhile, and what stays debited for tokens that were spent, are at
+/// most as much each: together an eighth.
+const LENT: u64 = 24;
+
+/// What may be lent of a throttle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Terms {
+    /// Tokens, to all together.
+    pub most: u32,
+    /// Nanoseconds.
+    pub life: u64,
+}
+
+impl Terms {
+    /// The least number of tokens that is worth it.
+    pub(crate) const LEAST: u64 = 8;
+    /// Tokens.
+    const MOST: u64 = 1 << 20;
+    /// Nanoseconds.
+    const LONGEST: u64 = 1_000_000;
+    const SHORTEST: u64 = 10_000;
 }
 
 /// What 64 bits say of a cost.
@@ -362,17 +439,24 @@ impl Timeline {
         Ok(bucket.level.saturating_sub(headroom))
     }
 
-    /// The bucket after `cost` was debited at `now`, whatever its wait.
+    /// The bucket after `cost` was debited at `now`, whatever its wait, while `lent` tokens are [lent](Narrow::lend).
     #[inline]
-    pub(crate) fn debit(&self, bucket: Bucket, now: u64, cost: u64) -> Bucket {
-        let level = bucket.level.max(self.refilled(now)).saturating_add(self.current.tokens(cost));
+    pub(crate) fn debit(&self, bucket: Bucket, now: u64, cost: u64, lent: u64) -> Bucket {
+        let least = self.refilled(now) + self.current.tokens(lent);
+        let level = bucket.level.max(least).saturating_add(self.current.tokens(cost));
         Bucket { level: level.min(MAX_LEVEL), generation: self.generation }
     }
 
-    /// The bucket after `tokens` were given back to it. What is full already gets no fuller: a level below the refill is that
-    /// of a full bucket.
-    pub(crate) fn credit(&self, bucket: Bucket, tokens: u64) -> Bucket {
-        let level = bucket.level.saturating_sub(self.current.tokens(tokens));
+    /// The bucket after `tokens` were given back to it, while `lent` others are [lent](Narrow::lend). What is full already
+    /// gets no fuller: a level below the refill is that of a full bucket. One of which tokens are lent does not become full
+    /// before they have to be spent, since others would debit it as if they had been.
+    pub(crate) fn credit(&self, bucket: Bucket, now: u64, tokens: u64, lent: u64) -> Bucket {
+        let mut level = bucket.level.saturating_sub(self.current.tokens(tokens));
+        if lent > 0 {
+            let life = self.narrow().and_then(|narrow| narrow.terms()).map_or(0, |terms| terms.life);
+            let least = self.refilled(now.saturating_add(life)) + self.current.tokens(lent);
+            level = level.max(least.min(bucket.level));
+        }
         Bucket { level, generation: self.generation }
     }
 

@@ -7,14 +7,15 @@
 use super::Engine;
 use super::current::Here;
 use super::decision::Verdict;
+use super::lease::Lease;
 use super::owners::OwnerKind;
 use super::request::{Cost, Identity, PlanId, Request};
-use super::state::{debited_at_once, head_tag};
+use super::state::{debited_at_once, head_tag, lone_level};
 use super::world::World;
 use crate::algo::gcra::Narrowly;
 use crate::key::MAX_KEY;
 use crate::plan::{CompiledPlan, Quick};
-use crate::store::{Content, Entry, level_under, with_level};
+use crate::store::{Content, Entry, content_of, level_under, with_level};
 use crate::sync::Number;
 
 /// What came of the short way.
@@ -35,26 +36,80 @@ impl Short {
     }
 }
 
+/// A line's debit, ready to be made.
+struct Debit<'d> {
+    quick: &'d Quick,
+    hash: u64,
+    cost: u64,
+    now: u64,
+    by: By<'d>,
+}
+
+/// What a debit changes.
+#[derive(Clone, Copy)]
+enum By<'d> {
+    Word(Entry),
+    Lease(&'d Lease),
+}
+
+impl Debit<'_> {
+    /// Makes it, if nothing has changed since.
+    #[inline(always)]
+    fn debit<const LENDS: bool>(&self, engine: &Engine, here: &Here) -> bool {
+        match self.by {
+            By::Lease(lease) => {
+                lease.spend(self.cost);
+                true
+            }
+            By::Word(entry) => {
+                let made = engine.store.replace(entry);
+                if LENDS && !made {
+                    self.met_another(engine, here);
+                }
+                made
+            }
+        }
+    }
+
+    fn met_another(&self, engine: &Engine, here: &Here) {
+        engine.met_another(here.mine(), self.quick, self.hash, self.cost, self.now);
+    }
+}
+
 impl Engine {
     /// Decides a request, if it is one for the short way.
     #[inline(always)]
     pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> Short {
+        match self.leases {
+            None => self.admit_request::<false>(request, now),
+            Some(_) => self.admit_with_leases(request, now),
+        }
+    }
+
+    #[inline(never)]
+    fn admit_with_leases(&self, request: &Request<'_>, now: u64) -> Short {
+        self.admit_request::<true>(request, now)
+    }
+
+    /// `LENDS`: whether tokens are lent; where they are not, nothing looks whether they are.
+    #[inline(always)]
+    fn admit_request<const LENDS: bool>(&self, request: &Request<'_>, now: u64) -> Short {
         match (request.identity, request.cost) {
             (Identity::AnonymousIn(plan), Cost::Every(cost)) => {
-                match self.admit_cell(plan, request.key, cost, now) {
+                match self.admit_cell::<LENDS>(plan, request.key, cost, now) {
                     Some(short) => short,
-                    None => Short::of(self.admit_resolved(request, now)),
+                    None => Short::of(self.admit_resolved::<LENDS>(request, now)),
                 }
             }
             // What other processes say of the key is looked up on the long way.
-            (Identity::Registered, _) if !self.shared => Short::of(self.admit_key(request, now)),
-            _ => Short::of(self.admit_resolved(request, now)),
+            (Identity::Registered, _) if !self.shared => Short::of(self.admit_key::<LENDS>(request, now)),
+            _ => Short::of(self.admit_resolved::<LENDS>(request, now)),
         }
     }
 
     /// The request of an anonymous subject whose state is a cell; `None` if it may be elsewhere.
     #[inline(never)]
-    fn admit_cell(&self, plan: PlanId, key: &[u8], cost: u64, now: u64) -> Option<Short> {
+    fn admit_cell<const LENDS: bool>(&self, plan: PlanId, key: &[u8], cost: u64, now: u64) -> Option<Short> {
         let short = self.world.with_seen(|world, here| {
             let quick = self.plain(world, plan)?;
             let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
@@ -62,7 +117,7 @@ impl Engine {
             if !known {
                 Some(Short::Closer)
             } else {
-                self.admit_hashed(world, here, plan, quick, hash, cost, now)
+                self.admit_hashed::<LENDS>(world, here, plan, quick, hash, cost, now)
             }
         });
         // Else another world has to be fetched.
@@ -78,7 +133,7 @@ impl Engine {
     /// The same by the hash of its state.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "everything that was looked up before")]
-    pub(super) fn admit_hashed(
+    pub(super) fn admit_hashed<const LENDS: bool>(
         &self,
         world: &World,
         here: &Here,
@@ -91,14 +146,26 @@ impl Engine {
         if cost == 0 || !self.is_ready(world, now) {
             return Some(Short::Closer);
         }
+        if let Some(lease) = self.leased::<LENDS>(here, quick, hash, now, cost) {
+            lease.spend(cost);
+            here.tally().admitted(number);
+            return Some(Short::Admitted);
+        }
         let Some(cell) = self.store.find_glanced(hash) else { return Some(Short::Closer) };
-        let level = level_under(cell.value, quick.cell_segment)?;
+        let Some(level) = level_under(cell.value, quick.cell_segment) else {
+            if !LENDS {
+                return None;
+            }
+            return self.admit_line(here, number, quick, (hash, cell.value), cost, now);
+        };
         Some(match quick.throttle.as_ref()?.judge(level, now, cost) {
             Narrowly::Admits(level) => {
                 let new = with_level(cell.value, level);
                 let admitted = cell.replace(new);
                 if admitted {
                     here.tally().admitted(number);
+                } else if LENDS {
+                    self.met_another(here.mine(), quick, hash, cost, now);
                 }
                 Short::of(admitted)
             }
@@ -110,25 +177,64 @@ impl Engine {
         })
     }
 
+    /// The same for state in a line, which a cell with this word has: that of throttles that were lent.
+    #[inline(never)]
+    fn admit_line(
+        &self,
+        here: &Here,
+        plan: u32,
+        quick: &Quick,
+        (hash, cell): (u64, u128),
+        cost: u64,
+        now: u64,
+    ) -> Option<Short> {
+        let Content::Line { line, .. } = content_of(cell) else { return None };
+        let line = self.store.line(line)?;
+        let words = self.store.glance_at_line(line);
+        if (words[0] >> 64) as u64 != head_tag(hash) {
+            return None;
+        }
+        let (at, old) = (line.count(), words[1]);
+        if let Some(new) = debited_at_once(&words, quick, now, cost, || self.lent(hash)) {
+            let admitted = self.store.replace(Entry { at, old, new });
+            if admitted {
+                here.tally().admitted(plan);
+            } else {
+                self.met_another(here.mine(), quick, hash, cost, now);
+            }
+            return Some(Short::of(admitted));
+        }
+        let level = lone_level(&words, quick.segment).filter(|_| quick.refuses)?;
+        match quick.throttle.as_ref()?.judge(level, now, cost) {
+            Narrowly::Refuses { missing, per_nano } if self.store.read(at) == old => {
+                here.tally().decided(Some(plan), Verdict::Throttled, false);
+                Some(Short::Throttled { missing, per_nano })
+            }
+            _ => Some(Short::Closer),
+        }
+    }
+
     /// The request of a key that was seen of late, of a subject on one plan.
     #[inline(never)]
-    fn admit_key(&self, request: &Request<'_>, now: u64) -> bool {
+    fn admit_key<const LENDS: bool>(&self, request: &Request<'_>, now: u64) -> bool {
         let admitted = self.world.with_seen(|world, here| {
             // What is too long is not even hashed.
             let known =
                 (request.key.len() <= MAX_KEY).then(|| world.keys.seen_of_late(request.key)).flatten();
             let brief = known.filter(|brief| now < brief.until);
             let Some(brief) = brief.filter(|_| world.covers(now)) else {
-                return Some(self.admit_resolved(request, now));
+                return Some(self.admit_resolved::<LENDS>(request, now));
             };
             let plan = &**world.plan(brief.plan)?;
             let admitted = if plan.is_plain {
                 let quick = plan.own.quick.as_ref()?;
-                let own = self.debited(quick, brief.owner, Some(&brief.hint), request, now)?;
-                self.store.replace(own)
+                self.debited::<LENDS>(here, quick, brief.owner, Some(&brief.hint), request, now)?
+                    .debit::<LENDS>(self, here)
             } else {
                 let covered = plan.covers(request.stage);
-                covered.then(|| self.admit_on(plan, brief.owner, Some(&brief.hint), request, now))??
+                covered.then(|| {
+                    self.admit_on::<LENDS>(here, plan, brief.owner, Some(&brief.hint), request, now)
+                })??
             };
             if admitted {
                 here.tally().admitted(brief.plan);
@@ -140,13 +246,13 @@ impl Engine {
 
     /// Any request.
     #[inline(never)]
-    fn admit_resolved(&self, request: &Request<'_>, now: u64) -> bool {
+    fn admit_resolved<const LENDS: bool>(&self, request: &Request<'_>, now: u64) -> bool {
         let admitted = self.world.with_seen(|world, here| {
             if !self.is_ready(world, now) {
                 return None;
             }
             let (owner, plan, _) = self.resolve(world, request, now).ok()?;
-            let admitted = self.admit_on(plan, owner, None, request, now)?;
+            let admitted = self.admit_on::<LENDS>(here, plan, owner, None, request, now)?;
             if admitted {
                 here.tally().admitted(plan.number);
             }
@@ -157,8 +263,9 @@ impl Engine {
 
     /// Under a plan that covers the stage.
     #[inline(never)]
-    fn admit_on(
+    fn admit_on<const LENDS: bool>(
         &self,
+        here: &Here,
         plan: &CompiledPlan,
         owner: u64,
         hint: Option<&Number>,
@@ -168,44 +275,62 @@ impl Engine {
         if plan.observe || plan.has_routes() && plan.route_limits(request.route, request.stage).is_some() {
             return None;
         }
-        let own = self.debited(plan.own.quick.as_ref()?, owner, hint, request, now)?;
-        Some(if plan.pool.lines.is_empty() {
-            self.store.replace(own)
-        } else {
-            let quick = plan.pool.quick.as_ref()?;
-            let pool = self.debited(quick, plan.pool_owner, Some(&quick.hint), request, now)?;
-            self.store.commit_two(own, pool)
+        let own = self.debited::<LENDS>(here, plan.own.quick.as_ref()?, owner, hint, request, now)?;
+        if plan.pool.lines.is_empty() {
+            return Some(own.debit::<LENDS>(self, here));
+        }
+        let quick = plan.pool.quick.as_ref()?;
+        let pool = self.debited::<LENDS>(here, quick, plan.pool_owner, Some(&quick.hint), request, now)?;
+        Some(match (own.by, pool.by) {
+            (By::Word(one), By::Word(other)) => {
+                let admitted = self.store.commit_two(one, other);
+                if LENDS && !admitted {
+                    // Which of the two is not known; more meet at the pool.
+                    let met = if quick.terms.is_some() { &pool } else { &own };
+                    met.met_another(self, here);
+                }
+                admitted
+            }
+            // A lease is spent last, as nothing can be in its way.
+            (By::Lease(_), _) => pool.debit::<LENDS>(self, here) && own.debit::<LENDS>(self, here),
+            (_, By::Lease(_)) => own.debit::<LENDS>(self, here) && pool.debit::<LENDS>(self, here),
         })
     }
 
-    /// The one word that changes when all limits of a line are debited.
+    /// How all limits of a line are debited.
     #[inline(always)]
-    fn debited(
+    fn debited<'d, const LENDS: bool>(
         &self,
-        quick: &Quick,
+        here: &'d Here,
+        quick: &'d Quick,
         owner: u64,
         hint: Option<&Number>,
         request: &Request<'_>,
         now: u64,
-    ) -> Option<Entry> {
+    ) -> Option<Debit<'d>> {
         let cost = request.cost.of(&quick.unit);
         if cost == 0 {
             return None;
         }
         let hash = self.owners.hash(owner, quick.line);
+        let debit = |by| Some(Debit { quick, hash, cost, now, by });
+        if let Some(lease) = self.leased::<LENDS>(here, quick, hash, now, cost) {
+            return debit(By::Lease(lease));
+        }
         if let Some(line) = hint.and_then(|hint| self.store.line(hint.get())) {
             let words = self.store.glance_at_line(line);
             if (words[0] >> 64) as u64 == head_tag(hash) {
-                let new = debited_at_once(&words, quick, now, cost)?;
-                return Some(Entry { at: line.count(), old: words[1], new });
+                let lent = || if LENDS { self.lent(hash) } else { 0 };
+                let new = debited_at_once(&words, quick, now, cost, lent)?;
+                return debit(By::Word(Entry { at: line.count(), old: words[1], new }));
             }
         }
-        self.debited_elsewhere(quick, hash, hint, now, cost)
+        debit(By::Word(self.debited_elsewhere::<LENDS>(quick, hash, hint, now, cost)?))
     }
 
     /// The same for limits that have to be looked for.
     #[inline(never)]
-    fn debited_elsewhere(
+    fn debited_elsewhere<const LENDS: bool>(
         &self,
         quick: &Quick,
         hash: u64,
@@ -216,7 +341,8 @@ impl Engine {
         let (at, old, content) = self.store.find(hash)?;
         let Content::Line { line: number, pinned } = content else {
             let level = level_under(old, quick.cell_segment)?;
-            let level = quick.throttle.as_ref()?.admit(level, now, cost)?;
+            // Cells are not lent.
+            let level = quick.throttle.as_ref()?.admit(level, now, cost, 0)?;
             return Some(Entry { at, old, new: with_level(old, level) });
         };
         let line = self.store.line(number)?;
@@ -227,7 +353,8 @@ impl Engine {
         if let Some(hint) = hint.filter(|_| pinned) {
             hint.set(number);
         }
-        let new = debited_at_once(&words, quick, now, cost)?;
+        let lent = || if LENDS { self.lent(hash) } else { 0 };
+        let new = debited_at_once(&words, quick, now, cost, lent)?;
         Some(Entry { at: line.count(), old: words[1], new })
     }
 }

@@ -121,7 +121,10 @@ impl Engine {
     fn admit_asked(&self, ready: &Ready, now: Nanos) -> Option<Short> {
         match *ready {
             Ready::Not | Ready::Key => None,
-            Ready::Cell { plan, line, cost, hash } => self.admit_ready(plan, line, hash, cost, now.get()),
+            Ready::Cell { plan, line, cost, hash } => match self.leases {
+                None => self.admit_ready::<false>(plan, line, hash, cost, now.get()),
+                Some(_) => self.admit_ready::<true>(plan, line, hash, cost, now.get()),
+            },
         }
     }
 
@@ -136,11 +139,18 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn admit_ready(&self, plan: PlanId, line: u32, hash: u64, cost: u64, now: u64) -> Option<Short> {
+    fn admit_ready<const LENDS: bool>(
+        &self,
+        plan: PlanId,
+        line: u32,
+        hash: u64,
+        cost: u64,
+        now: u64,
+    ) -> Option<Short> {
         let short = self.world.with_seen(|world, here| {
             // The plan may have changed since.
             let quick = self.plain(world, plan).filter(|quick| quick.line == line)?;
-            self.admit_hashed(world, here, plan, quick, hash, cost, now)
+            self.admit_hashed::<LENDS>(world, here, plan, quick, hash, cost, now)
         });
         short.flatten()
     }

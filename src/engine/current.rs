@@ -11,10 +11,12 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
 use super::decision::Verdict;
+use super::lease::{Leases, Mine};
 use super::metrics::{Tallies, Tally};
 use super::world::World;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -27,6 +29,8 @@ pub(super) struct Current {
     tallies: Tallies,
     /// For threads that are ending.
     last: Mutex<Arc<Tally>>,
+    /// What is lent, if anything is.
+    leases: Option<Arc<Leases>>,
 }
 
 /// The version that was given out last.
@@ -38,21 +42,36 @@ fn next_version() -> u64 {
     *versions
 }
 
-/// Owns the world and the tally that [`SEEN`] points to.
-struct Keeper(#[expect(dead_code, reason = "held, not read")] Option<(Arc<World>, Arc<Tally>)>);
+/// Owns the world and the tally that [`SEEN`] and [`TALLY`] point to, and knows whose leases are [`MINE`].
+#[derive(Default)]
+struct Keeper {
+    #[expect(dead_code, reason = "held, not read")]
+    kept: Option<(Arc<World>, Arc<Tally>)>,
+    leases: Option<Arc<Leases>>,
+}
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         SEEN.set(UNSEEN);
+        if let Some(leases) = &self.leases {
+            MINE.with(|mine| mine.give_up(leases));
+        }
     }
 }
 
 const UNSEEN: (u64, *const World) = (0, ptr::null());
 
-/// Whoever has one is in a step of [`Current::with_seen`].
-pub(super) struct Here(());
+/// Whoever has one is in a step of [`Current::with_seen`], and stays in its thread.
+pub(super) struct Here(PhantomData<*const ()>);
 
 impl Here {
+    /// This thread's leases.
+    #[inline(always)]
+    pub(super) fn mine(&self) -> &Mine {
+        // SAFETY: it has nothing to drop, so that it is there for as long as its thread, which a `Here` does not leave.
+        unsafe { &*MINE.with(ptr::from_ref) }
+    }
+
     /// Where this thread counts.
     #[inline(always)]
     pub(super) fn tally(&self) -> &Tally {
@@ -67,16 +86,18 @@ thread_local! {
     static SEEN: Cell<(u64, *const World)> = const { Cell::new(UNSEEN) };
     /// Where the thread counts what it decides in that world.
     static TALLY: Cell<*const Tally> = const { Cell::new(ptr::null()) };
-    /// Changed together with the two, and never while a step of [`Current::with`] is going on.
-    static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper(None)) };
+    /// What the thread may spend there by itself.
+    static MINE: Mine = const { Mine::new() };
+    /// Changed together with the three, and never while a step of [`Current::with`] is going on.
+    static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper { kept: None, leases: None }) };
 }
 
 impl Current {
-    pub(super) fn new(world: World) -> Current {
+    pub(super) fn new(world: World, leases: Option<Arc<Leases>>) -> Current {
         let version = AtomicU64::new(next_version());
         let tallies = Tallies::default();
         let last = Mutex::new(tallies.get(world.plans.len()));
-        Current { world: Mutex::new(Arc::new(world)), version, tallies, last }
+        Current { world: Mutex::new(Arc::new(world)), version, tallies, last, leases }
     }
 
     /// Puts a world in place. Callers take turns.
@@ -105,7 +126,7 @@ impl Current {
         let (seen, world) = SEEN.get();
         // SAFETY: `KEPT` holds an `Arc` of this world and is not changed before the step has ended, as only `fetch`
         // changes it, which the step does not come to.
-        (seen == version).then(|| step(unsafe { &*world }, &Here(())))
+        (seen == version).then(|| step(unsafe { &*world }, &Here(PhantomData)))
     }
 
     /// Counts a decision under a plan.
@@ -133,12 +154,18 @@ impl Current {
     fn fetch(&self, version: u64) -> Arc<World> {
         let world = self.get();
         let _ = KEPT.try_with(|kept| {
-            // A world that nobody else has any more is dropped here; the tally is free for whoever asks first.
-            drop(kept.replace(Keeper(None)));
+            let mut before = kept.take();
+            let same = |leases: &Arc<Leases>| {
+                self.leases.as_ref().is_some_and(|present| Arc::ptr_eq(present, leases))
+            };
+            let leases = before.leases.take_if(|leases| same(leases)).or_else(|| self.leases.clone());
+            // A world that nobody else has any more is dropped here; the tally is free for whoever asks first. Leases of
+            // another engine are given up.
+            drop(before);
+            MINE.with(Mine::suspend);
             let tally = self.tallies.get(world.plans.len());
             let counts = Arc::as_ptr(&tally);
-            // What is dropped sets `SEEN` back.
-            drop(kept.replace(Keeper(Some((world.clone(), tally)))));
+            *kept.borrow_mut() = Keeper { kept: Some((world.clone(), tally)), leases };
             TALLY.set(counts);
             SEEN.set((version, Arc::as_ptr(&world)));
         });

@@ -90,7 +90,9 @@ impl Engine {
             match (&judged.limit.kind, judged.state) {
                 (Kind::Throttle { .. }, State::Throttle(bucket)) if debited => {
                     let timeline = seat.timeline();
-                    let after = timeline.map_or(bucket, |timeline| timeline.debit(bucket, now, seat.cost));
+                    let after = timeline.map_or(bucket, |timeline| {
+                        timeline.debit(bucket, now, seat.cost, self.lent(seat.hash))
+                    });
                     judged.state = State::Throttle(after);
                 }
                 (Kind::Quota { slot, quota, .. }, State::Quota(open)) if debited => {

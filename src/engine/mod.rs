@@ -21,6 +21,7 @@ mod decision;
 mod judge;
 mod keys;
 mod kinds;
+mod lease;
 mod ledger;
 mod metrics;
 mod observe;
@@ -63,6 +64,7 @@ use alerts::Queue;
 use book::Book;
 use capacity::FullTotals;
 use current::Current;
+use lease::Leases;
 use observe::{Collect, Ignore};
 use owners::Owners;
 use request::Identity;
@@ -117,6 +119,8 @@ pub struct Engine {
     full_totals: FullTotals,
     book: Book,
     alerts: Queue,
+    /// What is lent of hot throttles, if the host wants it.
+    leases: Option<Arc<Leases>>,
     key_format: Option<KeyFormat>,
     /// Held while a snapshot's file is written: of two at once an older one could stay.
     saving: Mutex<()>,
@@ -131,6 +135,7 @@ pub struct EngineBuilder {
     capacity: Capacity,
     when_full: WhenFull,
     touched: bool,
+    leases: bool,
     region: Option<Region>,
     ids: u64,
     alerts: usize,
@@ -168,6 +173,21 @@ impl EngineBuilder {
     /// region's memory is its owner's affair.
     pub fn touched(mut self) -> EngineBuilder {
         self.touched = true;
+        self
+    }
+
+    /// Lets threads that meet at a throttle take leases of its tokens, which they spend without a write that others see: a
+    /// hot key, or the pool of a plan, costs many threads no more than one.
+    ///
+    /// Never are more requests admitted than without. Some are refused early: while the throttle has no more than an eighth of
+    /// its burst left, what is left may be lent to other threads. A lease is spent within a millisecond; a thread gives back
+    /// the rest with its next check, and one that never comes back keeps what it has of the eighth until the bucket is full.
+    /// Reports take what is lent for used. Only throttles that are the only limit of their subject or pool in a unit are lent,
+    /// with a burst of 192 or more; their state takes a [line](Capacity::lines) then.
+    ///
+    /// It is for an engine in memory of its own: one in a [region](EngineBuilder::region) does not lend.
+    pub fn leases(mut self) -> EngineBuilder {
+        self.leases = true;
         self
     }
 
@@ -249,6 +269,11 @@ impl EngineBuilder {
         };
         let clock = self.clock.unwrap_or(clock);
         let mut engine = Engine::empty(store, owners, shared, clock, peppers, (self.ids, self.alerts));
+        if self.leases && !shared {
+            let leases = Arc::new(Leases::new());
+            engine.world = Current::new(World::default(), Some(leases.clone()));
+            engine.leases = Some(leases);
+        }
         (engine.when_full, engine.key_format) = (self.when_full, self.key_format);
         let mut directory = Directory::default();
         if let Some(snapshot) = &self.snapshot {
@@ -281,7 +306,8 @@ impl Engine {
         (ids, alerts): (u64, usize),
     ) -> Engine {
         Engine {
-            world: Current::new(World::default()),
+            world: Current::new(World::default(), None),
+            leases: None,
             writer: Mutex::new(()),
             store,
             peppers,
@@ -306,6 +332,7 @@ impl Engine {
             capacity: Capacity::new(),
             when_full: WhenFull::default(),
             touched: false,
+            leases: false,
             region: None,
             ids: book::DEFAULT_ROOM,
             alerts: alerts::DEFAULT_ROOM,

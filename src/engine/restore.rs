@@ -48,6 +48,11 @@ impl Engine {
         if !snapshot.events.iter().all(|event| known.next() == Some(event)) {
             return Err(mismatch("limits have another history since: build an engine from it"));
         }
+        if let Some(leases) = &self.leases {
+            leases.forget();
+            // Another world, so that no thread spends what it has.
+            self.world.set(world.clone());
+        }
         self.put_back(&world, snapshot, now.get())
     }
 

@@ -82,8 +82,7 @@ impl Raw {
     /// Whether what the others debit would be the charge of a quota that is not in use.
     #[inline]
     pub(super) fn is_running(&self, slot: usize) -> bool {
-        let low = self.quotas[slot] as u64;
-        low & STAMP != 0 && low & FROZEN == 0
+        is_running(self.quotas[slot] as u64)
     }
 
     /// Whether a quota that no shape knows was debited.
@@ -197,18 +196,23 @@ pub(super) fn head_tag(hash: u64) -> u64 {
 /// The count word of a line with these words, once `cost` was debited from all limits of `quick`; `None` if they do not
 /// all accept at once, or another word would have to change too, or is about to. The head is this owner's, unmarked.
 #[inline(always)]
-pub(super) fn debited_at_once(words: &[u128; 4], quick: &Quick, now: u64, cost: u64) -> Option<u128> {
+pub(super) fn debited_at_once(
+    words: &[u128; 4],
+    quick: &Quick,
+    now: u64,
+    cost: u64,
+    lent: impl FnOnce() -> u64,
+) -> Option<u128> {
     let [head, count, quotas @ ..] = words;
     if (count | quotas[0] | quotas[1]) >> 127 != 0 {
         return None;
     }
     let (mut level, count) = (*count as u64, (count >> 64) as u64);
     if let Some(throttle) = &quick.throttle {
-        // This segment, and nothing in the level's high part.
-        if *head as u64 != (Head { tag: 0, segment: quick.segment, high: 0 }).word() as u64 {
+        if !is_narrow(*head, quick.segment) {
             return None;
         }
-        level = throttle.admit(level, now, cost)?;
+        level = throttle.admit(level, now, cost, lent())?;
     }
     for (word, used) in quotas.iter().zip(&quick.quotas) {
         let (base, low) = ((word >> 64) as u64, *word as u64);
@@ -224,12 +228,32 @@ pub(super) fn debited_at_once(words: &[u128; 4], quick: &Quick, now: u64, cost: 
                 }
             }
             // What this line counts would be the charge of a quota that is not in use.
-            None if low & STAMP != 0 && low & FROZEN == 0 => return None,
+            None if is_running(low) => return None,
             None => {}
         }
     }
     let count = count.wrapping_add(cost) & COUNT;
     Some(u128::from(count) << 64 | u128::from(level))
+}
+
+/// Whether a line's level is of this segment and has nothing in its high part.
+#[inline(always)]
+fn is_narrow(head: u128, segment: u32) -> bool {
+    head as u64 == (Head { tag: 0, segment, high: 0 }).word() as u64
+}
+
+/// The level of a line that is of this segment, and which nothing depends on but the count word.
+pub(super) fn lone_level(words: &[u128; 4], segment: u32) -> Option<u64> {
+    let [head, count, quotas @ ..] = words;
+    let marked = (count | quotas[0] | quotas[1]) >> 127 != 0;
+    let running = quotas.iter().any(|&word| is_running(word as u64));
+    (is_narrow(*head, segment) && !running && !marked).then_some(*count as u64)
+}
+
+/// Whether a quota's low half is that of one that counts with its line.
+#[inline(always)]
+fn is_running(low: u64) -> bool {
+    low & STAMP != 0 && low & FROZEN == 0
 }
 
 /// The low half of the word of a quota that was debited last in this window and on this day.

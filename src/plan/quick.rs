@@ -20,6 +20,8 @@ pub(crate) struct Quick {
     pub quotas: [Option<QuickQuota>; QUOTAS],
     /// Whether a throttle that delays nobody is the only limit: what it refuses is refused.
     pub refuses: bool,
+    /// What may be lent of a throttle that is the only limit.
+    pub terms: Option<gcra::Terms>,
     /// Where the line stands, if these are the limits of a pool.
     pub hint: Number,
 }
@@ -56,8 +58,9 @@ impl LimitSet {
         let (line, segment, unit) = (shape.line, shape.segment, unit.clone());
         let quotas = [const { None }; QUOTAS];
         let hint = Number::default();
+        let (throttle, terms) = (None, None);
         let mut quick =
-            Quick { line, segment, cell_segment: 0, unit, throttle: None, quotas, refuses: false, hint };
+            Quick { line, segment, cell_segment: 0, unit, throttle, quotas, refuses: false, terms, hint };
         for limit in &self.limits {
             match &limit.kind {
                 Kind::Throttle { .. } => quick.throttle = Some(shape.throttle.as_ref()?.narrow()?),
@@ -73,6 +76,7 @@ impl LimitSet {
         }
         if quick.throttle.is_some() && quick.quotas.iter().all(Option::is_none) {
             quick.cell_segment = segment;
+            quick.terms = quick.throttle.as_ref().and_then(gcra::Narrow::terms);
             quick.refuses = matches!(self.limits[..], [Limit { kind: Kind::Throttle { max_delay: 0 }, .. }]);
         }
         Some(quick)

@@ -106,6 +106,12 @@ impl Cell {
     }
 }
 
+/// What the word of a cell in use says that it holds.
+#[inline]
+pub(crate) fn content_of(word: u128) -> Content {
+    Cell::content(word)
+}
+
 /// The level of a cell in use, if it is one of its own that was written under `segment`.
 #[inline(always)]
 pub(crate) fn level_under(word: u128, segment: u32) -> Option<u64> {

@@ -23,7 +23,7 @@ mod table;
 mod tests;
 mod txn;
 
-pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line, level_under, with_level};
+pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line, content_of, level_under, with_level};
 pub(crate) use memory::At;
 pub(crate) use stored::Stored;
 pub(crate) use txn::{Claim, NoRoom, Txn, raised, raised_with};

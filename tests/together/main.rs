@@ -2,6 +2,7 @@
 
 mod alerts;
 mod keys;
+mod leases;
 mod many_limits;
 mod reservations;
 mod slots;

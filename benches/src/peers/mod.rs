@@ -205,6 +205,8 @@ pub struct Entry {
     pub why_not: &'static str,
     /// Keys are counted together by chance, so that it refuses some that have not used their allowance.
     pub approximate: bool,
+    /// It is not asked how long a single check takes.
+    pub speed_only: bool,
     /// It is given one in so many of the keys of a stream, because it would take minutes.
     pub patience: usize,
     /// Makes one.
@@ -226,6 +228,7 @@ impl Entry {
         most_denied: u32::MAX,
         why_not: "",
         approximate: false,
+        speed_only: false,
         patience: 1,
         build: |_| Box::new(control::Nothing),
     };
@@ -242,6 +245,8 @@ impl Entry {
 /// Every contender, in the order of the tables.
 pub const ALL: &[Entry] = &[
     tollgate::GIVEN,
+    tollgate::BATCH,
+    tollgate::LEASES,
     tollgate::TICK,
     tollgate::OWN,
     tollgate::OWN_BY_ID,
@@ -261,6 +266,7 @@ pub const ALL: &[Entry] = &[
     by_hand::DASHMAP_MUTEX,
     tollgate::REGISTERED,
     tollgate::REGISTERED_POOL,
+    tollgate::REGISTERED_LEASES,
     control::NOTHING,
 ];
 

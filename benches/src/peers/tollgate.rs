@@ -10,7 +10,7 @@ use tollgate::{
     Subject, SystemClock, Throttle,
 };
 
-use super::{Entry, Peer, Room, Set, Setup, Time};
+use super::{Entry, Peer, Room, STEP, Set, Setup, Time};
 use crate::workload::Key;
 
 const VERSION: &str = env!("VERSION_TOLLGATE");
@@ -25,8 +25,27 @@ pub(super) const GIVEN: Entry = Entry {
     how: "anonymous subjects of a plan with one throttle; `PlanId`, `check_at`, `touched`",
     baseline: true,
     bytes_per_key: 35,
-    build: |setup| Box::new(Anonymous::<true>::new(setup, None)),
+    build: |setup| Box::new(Anonymous::<true>::new(setup, None, false)),
     ..Entry::USUAL
+};
+
+pub(super) const BATCH: Entry = Entry {
+    name: "tollgate-batch",
+    title: "tollgate, batches of 32",
+    how: "the same with `check_batch_at`, 32 checks at a time",
+    baseline: false,
+    speed_only: true,
+    build: |setup| Box::new(Batches(Anonymous::new(setup, None, false))),
+    ..GIVEN
+};
+
+pub(super) const LEASES: Entry = Entry {
+    name: "tollgate-leases",
+    title: "tollgate, leases",
+    how: "the same with `leases`: threads that meet at a key spend tokens of their own",
+    baseline: false,
+    build: |setup| Box::new(Anonymous::<true>::new(setup, None, true)),
+    ..GIVEN
 };
 
 pub(super) const TICK: Entry = Entry {
@@ -34,7 +53,7 @@ pub(super) const TICK: Entry = Entry {
     title: "tollgate, ticked clock",
     time: Time::Tick,
     how: "the same with `check` and a `ManualClock` that a thread moves every millisecond",
-    build: |setup| Box::new(Anonymous::<false>::new(setup, Some(Ticker::start()))),
+    build: |setup| Box::new(Anonymous::<false>::new(setup, Some(Ticker::start()), false)),
     ..GIVEN
 };
 
@@ -52,7 +71,7 @@ pub(super) const OWN_BY_ID: Entry = Entry {
     title: "tollgate, own clock, PlanId",
     how: "the best with a clock in every check: the system's clock, `PlanId`, `touched`",
     baseline: false,
-    build: |setup| Box::new(Anonymous::<false>::new(setup, None)),
+    build: |setup| Box::new(Anonymous::<false>::new(setup, None, false)),
     ..OWN
 };
 
@@ -63,7 +82,7 @@ pub(super) const REGISTERED: Entry = Entry {
     how: "a registered key; a throttle, a quota per day and one per month",
     baseline: true,
     bytes_per_key: 2_000,
-    build: |setup| Box::new(Registered::new(setup, false)),
+    build: |setup| Box::new(Registered::new(setup, false, false)),
     ..GIVEN
 };
 
@@ -72,8 +91,16 @@ pub(super) const REGISTERED_POOL: Entry = Entry {
     title: "tollgate, registered, throttle + 2 quotas + pool",
     how: "the same and a throttle that all of the plan's subjects share",
     baseline: false,
-    build: |setup| Box::new(Registered::new(setup, true)),
+    build: |setup| Box::new(Registered::new(setup, true, false)),
     ..REGISTERED
+};
+
+pub(super) const REGISTERED_LEASES: Entry = Entry {
+    name: "tollgate-pool-leases",
+    title: "tollgate, the same, leases",
+    how: "the same with `leases`",
+    build: |setup| Box::new(Registered::new(setup, true, true)),
+    ..REGISTERED_POOL
 };
 
 fn throttle(setup: &Setup) -> Throttle {
@@ -98,8 +125,11 @@ struct Anonymous<const GIVEN: bool> {
 }
 
 impl<const GIVEN: bool> Anonymous<GIVEN> {
-    fn new(setup: &Setup, ticker: Option<Ticker>) -> Anonymous<GIVEN> {
+    fn new(setup: &Setup, ticker: Option<Ticker>, leases: bool) -> Anonymous<GIVEN> {
         let mut builder = Engine::builder().changes(changes(setup)).capacity(capacity(setup));
+        if leases {
+            builder = builder.leases();
+        }
         if setup.room == Room::Planned {
             builder = builder.touched();
         }
@@ -130,6 +160,39 @@ impl<const GIVEN: bool> Peer for Anonymous<GIVEN> {
             true => self.engine.check_at(&request, Nanos::new(now)).is_allowed(),
             false => self.engine.check(&request).is_allowed(),
         }
+    }
+}
+
+/// Decides as many at a time as a host may have at hand.
+struct Batches(Anonymous<true>);
+
+const BATCH_SIZE: usize = 32;
+
+impl Peer for Batches {
+    type Scratch = ();
+
+    fn check(&self, (): &mut (), key: &Key, now: u64) -> bool {
+        self.0.check(&mut (), key, now)
+    }
+
+    fn drain(&self, key: &Key, now: u64) -> bool {
+        self.0.drain(key, now)
+    }
+
+    #[inline(always)]
+    fn run(&self, keys: &[Key], mut now: u64) -> u64 {
+        let mut requests = Vec::with_capacity(BATCH_SIZE);
+        let mut decisions = Vec::with_capacity(BATCH_SIZE);
+        let mut allowed = 0;
+        for keys in keys.chunks(BATCH_SIZE) {
+            now += STEP * keys.len() as u64;
+            requests.clear();
+            requests.extend(keys.iter().map(|key| Request::anonymous_in(self.0.plan, key.bytes())));
+            decisions.clear();
+            self.0.engine.check_batch_at(&requests, Nanos::new(now), &mut decisions);
+            allowed += decisions.iter().filter(|decision| decision.is_allowed()).count() as u64;
+        }
+        allowed
     }
 }
 
@@ -164,7 +227,7 @@ struct Registered {
 }
 
 impl Registered {
-    fn new(setup: &Setup, pool: bool) -> Registered {
+    fn new(setup: &Setup, pool: bool, leases: bool) -> Registered {
         let quota = |per| Quota::new(1 << 60, per);
         let mut plan = Plan::new().throttle(throttle(setup)).quota(quota("day")).quota(quota("month"));
         if pool {
@@ -176,7 +239,9 @@ impl Registered {
             let key = tollgate::Key::new(&format!("k{n}"), secret);
             changes = changes.subject(&format!("s{n}"), Subject::new(["gold"]).key(key));
         }
-        let engine = Engine::builder().changes(changes).build().expect("the plan is valid");
+        let builder = Engine::builder().changes(changes);
+        let builder = if leases { builder.leases() } else { builder };
+        let engine = builder.build().expect("the plan is valid");
         Registered { engine, burst: setup.limit.burst.into() }
     }
 }

@@ -16,7 +16,7 @@ fn timeline(limit: &Limit) -> Timeline {
 fn decide(timeline: &Timeline, level: u128, now: Nanos, cost: u64) -> Option<u128> {
     let bucket = Bucket { level, generation: 0 };
     let admits = timeline.admits(bucket, now.get(), cost);
-    admits.then(|| timeline.debit(bucket, now.get(), cost).level)
+    admits.then(|| timeline.debit(bucket, now.get(), cost, 0).level)
 }
 
 /// The generic cell rate algorithm (ITU-T I.371, virtual scheduling), by the engine's own steps, for rates whose
@@ -48,7 +48,7 @@ impl Algorithm for Gcra {
 
     #[inline]
     fn step(&self, level: u64, _ring: &mut [u64], now: Nanos, cost: u64) -> Option<u64> {
-        if let Some(level) = self.narrow.as_ref().and_then(|narrow| narrow.admit(level, now.get(), cost)) {
+        if let Some(level) = self.narrow.as_ref().and_then(|narrow| narrow.admit(level, now.get(), cost, 0)) {
             return Some(level);
         }
         decide(&self.timeline, level.into(), now, cost).map(|level| u64::try_from(level).unwrap_or(u64::MAX))
