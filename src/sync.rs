@@ -78,11 +78,11 @@ impl Clone for Number {
 }
 
 #[cfg(any(loom, shuttle))]
-pub(crate) use numbered_word::Word;
+pub(crate) use numbered_word::{Inlined, Word};
 #[cfg(all(not(any(loom, shuttle)), not(target_arch = "x86_64")))]
-pub(crate) use word::Word;
+pub(crate) use word::{Inlined, Word};
 #[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
-pub(crate) use x86::Word;
+pub(crate) use x86::{Inlined, Word};
 
 #[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
 mod x86;
@@ -92,6 +92,16 @@ mod word {
     use portable_atomic::AtomicU128;
 
     use super::Ordering;
+
+    /// That operations on words need no call.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Inlined(());
+
+    impl Inlined {
+        pub(crate) fn known() -> Option<Inlined> {
+            Some(Inlined(()))
+        }
+    }
 
     /// 128 bits, 16-byte aligned, that change as one. The layout is that of a `u128`.
     #[repr(transparent)]
@@ -135,6 +145,25 @@ mod word {
         pub(crate) fn replace(&self, old: u128, new: u128) -> Result<(), u128> {
             self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
         }
+
+        #[inline]
+        pub(crate) fn position_inlined<const SHIFT: u32>(
+            words: &[Word; 4],
+            sought: u64,
+            _: Inlined,
+        ) -> usize {
+            Word::position::<SHIFT>(words, sought)
+        }
+
+        #[inline]
+        pub(crate) fn load_inlined(&self, _: Inlined) -> u128 {
+            self.load(Ordering::Acquire)
+        }
+
+        #[inline]
+        pub(crate) fn replace_inlined(&self, old: u128, new: u128, _: Inlined) -> Result<(), u128> {
+            self.replace(old, new)
+        }
     }
 }
 
@@ -162,6 +191,16 @@ mod numbered_word {
 
     fn value(number: u64) -> u128 {
         VALUES.lock().as_ref().map_or(0, |(list, _)| list[number as usize])
+    }
+
+    /// That operations on words need no call.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Inlined(());
+
+    impl Inlined {
+        pub(crate) fn known() -> Option<Inlined> {
+            Some(Inlined(()))
+        }
     }
 
     pub(crate) struct Word(AtomicU64);
@@ -199,6 +238,25 @@ mod numbered_word {
             let changed =
                 self.0.compare_exchange(number(old), number(new), Ordering::AcqRel, Ordering::Acquire);
             changed.map(drop).map_err(value)
+        }
+
+        #[inline]
+        pub(crate) fn position_inlined<const SHIFT: u32>(
+            words: &[Word; 4],
+            sought: u64,
+            _: Inlined,
+        ) -> usize {
+            Word::position::<SHIFT>(words, sought)
+        }
+
+        #[inline]
+        pub(crate) fn load_inlined(&self, _: Inlined) -> u128 {
+            self.load(Ordering::Acquire)
+        }
+
+        #[inline]
+        pub(crate) fn replace_inlined(&self, old: u128, new: u128, _: Inlined) -> Result<(), u128> {
+            self.replace(old, new)
         }
     }
 }

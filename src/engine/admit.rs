@@ -16,7 +16,7 @@ use crate::algo::gcra::Narrowly;
 use crate::key::MAX_KEY;
 use crate::plan::{CompiledPlan, Quick};
 use crate::store::{Content, Entry, content_of, level_under, with_level};
-use crate::sync::Number;
+use crate::sync::{Inlined, Number};
 
 /// What came of the short way.
 #[derive(Clone, Copy)]
@@ -27,6 +27,30 @@ pub(super) enum Short {
     Throttled { missing: u64, per_nano: u64 },
     /// Nothing was done.
     Closer,
+}
+
+/// What came of the shortest way, in two registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nearby {
+    /// Refused by a throttle that refills as many units: not 0, below 2^52.
+    per_nano: u64,
+    missing: u64,
+}
+
+impl Nearby {
+    const ADMITTED: Nearby = Nearby { per_nano: 0, missing: 0 };
+    /// Nothing was done.
+    const NO: Nearby = Nearby { per_nano: u64::MAX, missing: 0 };
+
+    /// The decision, if there is one.
+    #[inline(always)]
+    pub(super) fn short(self) -> Option<Short> {
+        match self {
+            Nearby::ADMITTED => Some(Short::Admitted),
+            Nearby::NO => None,
+            Nearby { per_nano, missing } => Some(Short::Throttled { missing, per_nano }),
+        }
+    }
 }
 
 impl Short {
@@ -94,8 +118,14 @@ impl Engine {
     /// `LENDS`: whether tokens are lent; where they are not, nothing looks whether they are.
     #[inline(always)]
     fn admit_request<const LENDS: bool>(&self, request: &Request<'_>, now: u64) -> Short {
-        match (request.identity, request.cost) {
+        match (self.by_number(request.identity), request.cost) {
             (Identity::AnonymousIn(plan), Cost::Every(cost)) => {
+                if !LENDS {
+                    let nearby = self.admit_nearby(plan, request.key, cost, now);
+                    if let Some(short) = nearby.short() {
+                        return short;
+                    }
+                }
                 match self.admit_cell::<LENDS>(plan, request.key, cost, now) {
                     Some(short) => short,
                     None => Short::of(self.admit_resolved::<LENDS>(request, now)),
@@ -104,6 +134,90 @@ impl Engine {
             // What other processes say of the key is looked up on the long way.
             (Identity::Registered, _) if !self.shared => Short::of(self.admit_key::<LENDS>(request, now)),
             _ => Short::of(self.admit_resolved::<LENDS>(request, now)),
+        }
+    }
+
+    /// The same identity with the number of its plan, if it names one that is known.
+    #[inline(always)]
+    pub(super) fn by_number<'r>(&self, identity: Identity<'r>) -> Identity<'r> {
+        let Identity::Anonymous(name) = identity else { return identity };
+        let number = self.world.with_seen(|world, _| world.directory.plan_known(name)).flatten();
+        number.map_or(identity, |number| Identity::AnonymousIn(PlanId(number)))
+    }
+
+    /// The request of an anonymous subject with a name of usual length, in a process's own memory, whose state is a cell
+    /// where it stands nearly always. It calls nothing and hardly saves a register: before the last write can be made, all
+    /// before it have to have reached the cache.
+    #[inline(never)]
+    fn admit_nearby(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> Nearby {
+        let nearby = self.world.with_seen(|world, here| {
+            let (plan, quick) = self.plain_nearby(world, number, cost, now)?;
+            let owner = self.owners.owner_of_usual(OwnerKind::Anonymous, key)?;
+            self.debit_nearby(here, plan, quick, self.owners.hash(owner, quick.line), cost, now)
+        });
+        nearby.flatten().unwrap_or(Nearby::NO)
+    }
+
+    /// The same by the hash of its state in a line of limits.
+    #[inline(never)]
+    pub(super) fn admit_nearby_hashed(
+        &self,
+        PlanId(number): PlanId,
+        line: u32,
+        hash: u64,
+        cost: u64,
+        now: u64,
+    ) -> Nearby {
+        let nearby = self.world.with_seen(|world, here| {
+            let (plan, quick) = self.plain_nearby(world, number, cost, now)?;
+            // The plan may have changed since.
+            (quick.line == line).then(|| self.debit_nearby(here, plan, quick, hash, cost, now)).flatten()
+        });
+        nearby.flatten().unwrap_or(Nearby::NO)
+    }
+
+    /// A plan that has no others than its subjects' limits, if all else is as it nearly always is.
+    #[inline(always)]
+    fn plain_nearby<'w>(
+        &self,
+        world: &'w World,
+        number: u32,
+        cost: u64,
+        now: u64,
+    ) -> Option<(&'w CompiledPlan, &'w Quick)> {
+        let plan = world.plan(number)?;
+        if cost == 0 || self.shared || !world.covers(now) || !plan.is_plain {
+            return None;
+        }
+        Some((plan, plan.own.quick.as_ref()?))
+    }
+
+    #[inline(always)]
+    fn debit_nearby(
+        &self,
+        here: &Here,
+        plan: &CompiledPlan,
+        quick: &Quick,
+        hash: u64,
+        cost: u64,
+        now: u64,
+    ) -> Option<Nearby> {
+        let inlined = Inlined::known()?;
+        let cell = self.store.find_nearby(hash, inlined)?;
+        let level = level_under(cell.value, quick.cell_segment)?;
+        match quick.throttle.as_ref()?.judge(level, now, cost) {
+            Narrowly::Admits(level) => {
+                let new = with_level(cell.value, level);
+                cell.replace_inlined(new, inlined).then(|| {
+                    here.tally().admitted(plan.number);
+                    Nearby::ADMITTED
+                })
+            }
+            Narrowly::Refuses { missing, per_nano } if quick.refuses && cell.is_whole_inlined(inlined) => {
+                here.tally().decided(Some(plan.number), Verdict::Throttled, false);
+                Some(Nearby { per_nano, missing })
+            }
+            Narrowly::Refuses { .. } | Narrowly::Closer => None,
         }
     }
 

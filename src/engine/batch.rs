@@ -1,6 +1,8 @@
 //! Many checks at once, and checks whose key is known before they are to be made: what they will need from memory is asked
 //! for beforehand, so that they wait for all of it together.
 
+use core::iter::repeat_n;
+
 use super::decision::Decision;
 use super::owners::OwnerKind;
 use super::request::{Cost, Identity, PlanId, Request};
@@ -72,13 +74,18 @@ impl Engine {
                 // Another world has to be fetched, which the first check does.
                 ready = [Ready::Not; CHUNK];
             }
+            // Admissions are noted all together: what is written between two debits has to reach the cache before the second.
+            let mut admitted = 0;
             for (request, ready) in requests.iter().zip(&ready) {
-                // Pushed where it is known, as what is put together on the stack first is slow to be copied.
                 match self.admit_asked(ready, now) {
-                    Some(Short::Admitted) => decisions.push(Decision::ALLOWED),
-                    other => decisions.push(self.check_rest(request, other, now)),
+                    Some(Short::Admitted) => admitted += 1,
+                    other => {
+                        decisions.extend(repeat_n(Decision::ALLOWED, core::mem::take(&mut admitted)));
+                        decisions.push(self.check_rest(request, other, now));
+                    }
                 }
             }
+            decisions.extend(repeat_n(Decision::ALLOWED, admitted));
         }
     }
 
@@ -122,7 +129,10 @@ impl Engine {
         match *ready {
             Ready::Not | Ready::Key => None,
             Ready::Cell { plan, line, cost, hash } => match self.leases {
-                None => self.admit_ready::<false>(plan, line, hash, cost, now.get()),
+                None => match self.admit_nearby_hashed(plan, line, hash, cost, now.get()).short() {
+                    None => self.admit_ready::<false>(plan, line, hash, cost, now.get()),
+                    decided => decided,
+                },
                 Some(_) => self.admit_ready::<true>(plan, line, hash, cost, now.get()),
             },
         }
@@ -161,7 +171,7 @@ impl Engine {
         if !(1..=MAX_KEY).contains(&request.key.len()) {
             return Ready::Not;
         }
-        match (request.identity, request.cost) {
+        match (self.by_number(request.identity), request.cost) {
             (Identity::AnonymousIn(plan), Cost::Every(cost)) => {
                 let Some(quick) = self.plain(world, plan) else { return Ready::Not };
                 let owner = self.owners.owner(OwnerKind::Anonymous, request.key);

@@ -365,7 +365,7 @@ impl Engine {
     pub fn check(&self, request: &Request<'_>) -> Decision {
         match request.identity {
             // Its state is on its way while the clock is read.
-            Identity::AnonymousIn(_) => self.check_prepared(&self.prepare(request)),
+            Identity::AnonymousIn(_) | Identity::Anonymous(_) => self.check_prepared(&self.prepare(request)),
             _ => self.check_at(request, self.now()),
         }
     }

@@ -53,15 +53,23 @@ impl Own {
 
     #[inline(always)]
     fn hash(&self, name: &[u8]) -> u64 {
-        let (Some(first), Some(last)) = (name.first_chunk::<16>(), name.last_chunk::<16>()) else {
-            return self.hash_short(name);
-        };
+        match self.hash_usual(name) {
+            Some(hash) => hash,
+            None if name.len() < 16 => self.hash_short(name),
+            None => self.hash_other(name),
+        }
+    }
+
+    /// Of 16 to 32 bytes.
+    #[inline(always)]
+    fn hash_usual(&self, name: &[u8]) -> Option<u64> {
+        let (first, last) = (name.first_chunk::<16>()?, name.last_chunk::<16>()?);
         if name.len() > 32 {
-            return self.hash_other(name);
+            return None;
         }
         // Of 16 bytes both are the same.
         let sum = self.product(0, first).wrapping_add(self.product(2, last));
-        self.finish(sum, name.len())
+        Some(self.finish(sum, name.len()))
     }
 
     /// The product of two words under keys number `n` and `n + 1`.
@@ -137,6 +145,15 @@ impl Owners {
         match &self.hash {
             Hash::Own(hashers) => hashers[kind as usize].hash(name),
             Hash::Specified(hashers) => specified(&hashers[kind as usize], name),
+        }
+    }
+
+    /// The same for a name of 16 to 32 bytes in a process's own memory: without a call.
+    #[inline(always)]
+    pub(super) fn owner_of_usual(&self, kind: OwnerKind, name: &[u8]) -> Option<u64> {
+        match &self.hash {
+            Hash::Own(hashers) => hashers[kind as usize].hash_usual(name),
+            Hash::Specified(_) => None,
         }
     }
 

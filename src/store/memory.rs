@@ -131,6 +131,12 @@ impl Memory {
         unsafe { self.base.add(at as usize).cast().as_ref() }
     }
 
+    /// The same; `None` where it would panic.
+    #[inline(always)]
+    pub(crate) fn known_line(&self, at: At) -> Option<&[Word; 4]> {
+        (at as usize + 4 <= self.words).then(|| self.line(at))
+    }
+
     /// # Panics
     /// `at` is not an offset of this memory: whoever took it from the memory itself has checked it.
     #[inline(always)]

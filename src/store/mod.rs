@@ -28,7 +28,7 @@ pub(crate) use memory::At;
 pub(crate) use stored::Stored;
 pub(crate) use txn::{Claim, NoRoom, Txn, raised, raised_with};
 
-use crate::sync::{AtomicU64, Mutex, Ordering, Word};
+use crate::sync::{AtomicU64, Inlined, Mutex, Ordering, Word};
 use cell::Cell;
 pub(crate) use memory::Memory;
 use record::Records;
@@ -106,6 +106,17 @@ impl Glanced<'_> {
     #[inline(always)]
     pub(crate) fn replace(self, new: u128) -> bool {
         self.word.replace(self.value, new).is_ok()
+    }
+
+    /// The same for who has asked what the processor has.
+    #[inline(always)]
+    pub(crate) fn replace_inlined(self, new: u128, inlined: Inlined) -> bool {
+        self.word.replace_inlined(self.value, new, inlined).is_ok()
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_whole_inlined(&self, inlined: Inlined) -> bool {
+        self.word.load_inlined(inlined) == self.value
     }
 
     /// Whether the word is all that was seen.
@@ -281,6 +292,20 @@ impl Store {
         if let Some(line) = self.line(number) {
             self.memory.word(line.head()).prefetch();
         }
+    }
+
+    /// The cell of a hash where it stands nearly always, as it was seen.
+    #[inline(always)]
+    pub(crate) fn find_nearby(&self, hash: u64, inlined: Inlined) -> Option<Glanced<'_>> {
+        let tag = self.table.tag(hash);
+        let home = self.table.old_home(hash, self.geometry.load(Ordering::Acquire));
+        let line = self.table.line(home, tag, 0);
+        let sought = Cell::sought(tag, 0);
+        let words = self.memory.known_line(line)?;
+        let n = Word::position_inlined::<{ Cell::SHIFT }>(words, sought, inlined);
+        let (at, word) = (line + n as u32, &words[n]);
+        let value = word.glance();
+        Cell::is(value, sought).then_some(Glanced { at, word, value })
     }
 
     #[inline(always)]

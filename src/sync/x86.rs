@@ -43,6 +43,23 @@ fn look_for_instructions(known: u8) -> bool {
     false
 }
 
+/// Says that this processor has all these instructions.
+#[derive(Clone, Copy)]
+pub(crate) struct Inlined(());
+
+impl Inlined {
+    #[inline(always)]
+    pub(crate) fn get() -> Option<Inlined> {
+        has_instructions().then_some(Inlined(()))
+    }
+
+    /// The same without a call; `None` also if nobody has looked yet.
+    #[inline(always)]
+    pub(crate) fn known() -> Option<Inlined> {
+        (INSTRUCTIONS.load(Ordering::Relaxed) == 1).then_some(Inlined(()))
+    }
+}
+
 impl Word {
     pub(crate) const fn new(value: u128) -> Word {
         Word(UnsafeCell::new(value))
@@ -91,9 +108,15 @@ impl Word {
     /// At least as strong as `order`.
     #[inline(always)]
     pub(crate) fn load(&self, order: Ordering) -> u128 {
-        if !has_instructions() {
-            return self.load_portably(order);
+        match Inlined::get() {
+            Some(inlined) => self.load_inlined(inlined),
+            None => self.load_portably(order),
         }
+    }
+
+    /// The same for who has asked what the processor has. Acquire.
+    #[inline(always)]
+    pub(crate) fn load_inlined(&self, _: Inlined) -> u128 {
         let (low, high): (u64, u64);
         // SAFETY: 16 aligned bytes that are valid for reads; the processor has AVX. On x86 every load acquires;
         // without `nomem` the compiler moves nothing across.
@@ -135,9 +158,15 @@ impl Word {
     /// may find. No branch depends on where it is, which is not to be guessed.
     #[inline(always)]
     pub(crate) fn position<const SHIFT: u32>(words: &[Word; 4], sought: u64) -> usize {
-        if !has_instructions() {
-            return Word::position_portably(words, SHIFT, sought);
+        match Inlined::get() {
+            Some(inlined) => Word::position_inlined::<SHIFT>(words, sought, inlined),
+            None => Word::position_portably(words, SHIFT, sought),
         }
+    }
+
+    /// The same for who has asked what the processor has.
+    #[inline(always)]
+    pub(crate) fn position_inlined<const SHIFT: u32>(words: &[Word; 4], sought: u64, _: Inlined) -> usize {
         let found: u32;
         // SAFETY: 64 bytes that are valid for reads, aligned to 16; the processor has AVX.
         unsafe {
@@ -193,9 +222,15 @@ impl Word {
     /// `new` in the place of `old`, AcqRel, or what stands there instead, Acquire.
     #[inline(always)]
     pub(crate) fn replace(&self, old: u128, new: u128) -> Result<(), u128> {
-        if !has_instructions() {
-            return self.replace_portably(old, new);
+        match Inlined::get() {
+            Some(inlined) => self.replace_inlined(old, new, inlined),
+            None => self.replace_portably(old, new),
         }
+    }
+
+    /// The same for who has asked what the processor has.
+    #[inline(always)]
+    pub(crate) fn replace_inlined(&self, old: u128, new: u128, _: Inlined) -> Result<(), u128> {
         let (mut low, mut high) = (old as u64, (old >> 64) as u64);
         let equal: u64;
         // SAFETY: 16 aligned bytes that are valid for reads and writes; the processor has the instruction. rbx, which
