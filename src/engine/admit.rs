@@ -13,7 +13,7 @@ use super::request::{Cost, Identity, PlanId, Request};
 use super::state::{debited_at_once, head_tag, lone_level};
 use super::world::World;
 use crate::algo::gcra::Narrowly;
-use crate::key::MAX_KEY;
+use crate::key::{Brief, MAX_KEY};
 use crate::plan::{CompiledPlan, Quick};
 use crate::store::{Content, Entry, content_of, level_under, with_level};
 use crate::sync::{Inlined, Number};
@@ -58,6 +58,18 @@ impl Short {
     fn of(admitted: bool) -> Short {
         if admitted { Short::Admitted } else { Short::Closer }
     }
+}
+
+/// What came of a key's short way.
+#[derive(Clone, Copy)]
+enum Keyed {
+    Admitted,
+    /// Nothing was done.
+    Closer,
+    /// Nor here: the limits depend on stage or route, or the cost on the unit.
+    Elsewhere,
+    /// The key was not seen of late, or its subject has not just one plan.
+    Unknown,
 }
 
 /// A line's debit, ready to be made.
@@ -132,7 +144,18 @@ impl Engine {
                 }
             }
             // What other processes say of the key is looked up on the long way.
-            (Identity::Registered, _) if !self.shared => Short::of(self.admit_key::<LENDS>(request, now)),
+            (Identity::Registered, cost) if !self.shared => {
+                let keyed = match cost {
+                    Cost::Every(cost) => self.admit_key::<LENDS>(request.key, cost, now),
+                    Cost::Units(_) => Keyed::Elsewhere,
+                };
+                match keyed {
+                    Keyed::Admitted => Short::Admitted,
+                    Keyed::Closer => Short::Closer,
+                    Keyed::Elsewhere => Short::of(self.admit_key_on::<LENDS>(request, now)),
+                    Keyed::Unknown => Short::of(self.admit_resolved::<LENDS>(request, now)),
+                }
+            }
             _ => Short::of(self.admit_resolved::<LENDS>(request, now)),
         }
     }
@@ -328,28 +351,45 @@ impl Engine {
         }
     }
 
+    /// The request of a key that was seen of late, of a subject on one plan with the same limits everywhere.
+    #[inline(never)]
+    fn admit_key<const LENDS: bool>(&self, key: &[u8], cost: u64, now: u64) -> Keyed {
+        let keyed = self.world.with_seen(|world, here| {
+            let Some(brief) = self.brief(world, key, now) else { return Keyed::Unknown };
+            let Some(plan) = world.plan(brief.plan).filter(|plan| plan.is_uniform) else {
+                return Keyed::Elsewhere;
+            };
+            let (hint, cost) = (Some(&brief.hint), Cost::Every(cost));
+            if self.debit_all::<LENDS>(here, plan, brief.owner, hint, cost, now) != Some(true) {
+                return Keyed::Closer;
+            }
+            here.tally().admitted(brief.plan);
+            Keyed::Admitted
+        });
+        // Else another world has to be fetched.
+        keyed.unwrap_or(Keyed::Closer)
+    }
+
+    /// What is known of a key that was seen of late, and of its subject on one plan.
+    #[inline(always)]
+    fn brief<'w>(&self, world: &'w World, key: &[u8], now: u64) -> Option<&'w Brief> {
+        // What is too long is not even hashed.
+        let known = (key.len() <= MAX_KEY).then(|| world.keys.seen_of_late(key)).flatten();
+        known.filter(|brief| now < brief.until && world.covers(now))
+    }
+
     /// The request of a key that was seen of late, of a subject on one plan.
     #[inline(never)]
-    fn admit_key<const LENDS: bool>(&self, request: &Request<'_>, now: u64) -> bool {
+    fn admit_key_on<const LENDS: bool>(&self, request: &Request<'_>, now: u64) -> bool {
         let admitted = self.world.with_seen(|world, here| {
-            // What is too long is not even hashed.
-            let known =
-                (request.key.len() <= MAX_KEY).then(|| world.keys.seen_of_late(request.key)).flatten();
-            let brief = known.filter(|brief| now < brief.until);
-            let Some(brief) = brief.filter(|_| world.covers(now)) else {
+            let Some(brief) = self.brief(world, request.key, now) else {
                 return Some(self.admit_resolved::<LENDS>(request, now));
             };
             let plan = &**world.plan(brief.plan)?;
-            let admitted = if plan.is_plain {
-                let quick = plan.own.quick.as_ref()?;
-                self.debited::<LENDS>(here, quick, brief.owner, Some(&brief.hint), request, now)?
-                    .debit::<LENDS>(self, here)
-            } else {
-                let covered = plan.covers(request.stage);
-                covered.then(|| {
-                    self.admit_on::<LENDS>(here, plan, brief.owner, Some(&brief.hint), request, now)
-                })??
-            };
+            let (owner, hint) = (brief.owner, Some(&brief.hint));
+            let covered = plan.covers(request.stage);
+            let admitted =
+                covered.then(|| self.admit_on::<LENDS>(here, plan, owner, hint, request, now))??;
             if admitted {
                 here.tally().admitted(brief.plan);
             }
@@ -389,12 +429,28 @@ impl Engine {
         if plan.observe || plan.has_routes() && plan.route_limits(request.route, request.stage).is_some() {
             return None;
         }
-        let own = self.debited::<LENDS>(here, plan.own.quick.as_ref()?, owner, hint, request, now)?;
+        self.debit_all::<LENDS>(here, plan, owner, hint, request.cost, now)
+    }
+
+    /// Debits a subject's limits and, if there is one, the pool's.
+    #[inline(always)]
+    fn debit_all<const LENDS: bool>(
+        &self,
+        here: &Here,
+        plan: &CompiledPlan,
+        owner: u64,
+        hint: Option<&Number>,
+        cost: Cost<'_>,
+        now: u64,
+    ) -> Option<bool> {
+        let quick = plan.own.quick.as_ref()?;
+        let own = self.debited::<LENDS>(here, quick, owner, hint, cost.of(&quick.unit), now)?;
         if plan.pool.lines.is_empty() {
             return Some(own.debit::<LENDS>(self, here));
         }
         let quick = plan.pool.quick.as_ref()?;
-        let pool = self.debited::<LENDS>(here, quick, plan.pool_owner, Some(&quick.hint), request, now)?;
+        let hint = Some(&quick.hint);
+        let pool = self.debited::<LENDS>(here, quick, plan.pool_owner, hint, cost.of(&quick.unit), now)?;
         Some(match (own.by, pool.by) {
             (By::Word(one), By::Word(other)) => {
                 let admitted = self.store.commit_two(one, other);
@@ -419,10 +475,9 @@ impl Engine {
         quick: &'d Quick,
         owner: u64,
         hint: Option<&Number>,
-        request: &Request<'_>,
+        cost: u64,
         now: u64,
     ) -> Option<Debit<'d>> {
-        let cost = request.cost.of(&quick.unit);
         if cost == 0 {
             return None;
         }

@@ -21,7 +21,7 @@ pub(crate) use digest::{Digest, Method};
 pub use generate::KeyFormat;
 pub use pepper::Pepper;
 pub(crate) use pepper::Peppers;
-pub(crate) use registry::{Found, Holder, KeyState, Record, Registry};
+pub(crate) use registry::{Brief, Found, Holder, KeyState, Record, Registry};
 pub use secret::SecretKey;
 
 /// Longest API key, in bytes; a longer one is unknown without being hashed.

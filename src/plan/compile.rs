@@ -95,7 +95,9 @@ pub(crate) struct CompiledPlan {
     pub pool: LimitSet,
     /// Who owns the pool's state.
     pub pool_owner: u64,
-    /// Whether nothing but its own limits applies to whoever is on it, whatever the stage and the route.
+    /// Whether the same limits are enforced whatever the stage and the route.
+    pub is_uniform: bool,
+    /// And there is no pool.
     pub is_plain: bool,
 }
 
@@ -220,6 +222,7 @@ impl CompiledPlan {
             route_limits: Vec::new(),
             pool: LimitSet::default(),
             pool_owner,
+            is_uniform: false,
             is_plain: false,
         };
 
@@ -234,10 +237,9 @@ impl CompiledPlan {
             compiled.route_limits.push(limits);
         }
         compiled.pool = compiler.set(&format!("{field}.pool"), &Place::Pool, &plan.pool)?;
-        compiled.is_plain = !compiled.observe
-            && compiled.stages.is_empty()
-            && compiled.route_limits.is_empty()
-            && compiled.pool.lines.is_empty();
+        compiled.is_uniform =
+            !compiled.observe && compiled.stages.is_empty() && compiled.route_limits.is_empty();
+        compiled.is_plain = compiled.is_uniform && compiled.pool.lines.is_empty();
         Ok(compiled)
     }
 }
