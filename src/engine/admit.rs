@@ -172,7 +172,7 @@ impl Engine {
     /// where it stands nearly always. It calls nothing and hardly saves a register: before the last write can be made, all
     /// before it have to have reached the cache.
     #[inline(never)]
-    fn admit_nearby(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> Nearby {
+    pub(super) fn admit_nearby(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> Nearby {
         let nearby = self.world.with_seen(|world, here| {
             let (plan, quick) = self.plain_nearby(world, number, cost, now)?;
             let owner = self.owners.owner_of_usual(OwnerKind::Anonymous, key)?;

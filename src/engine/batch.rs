@@ -14,6 +14,9 @@ use crate::time::Nanos;
 /// Requests whose memory is asked for at once: about as many as a processor core has loads in flight.
 const CHUNK: usize = 16;
 
+/// No hash of a state: those have 63 bits.
+const NOT_ASKED: u64 = u64::MAX;
+
 /// What was found out of a request beforehand.
 #[derive(Clone, Copy)]
 enum Ready {
@@ -121,6 +124,31 @@ impl Engine {
     /// [`check_prepared`](Engine::check_prepared) at the caller's instant.
     pub fn check_prepared_at(&self, prepared: &Prepared<'_>, now: Nanos) -> Decision {
         self.check_rest(&prepared.request, self.admit_asked(&prepared.ready, now), now)
+    }
+
+    /// [`check`](Engine::check) of an anonymous subject.
+    #[inline]
+    pub(super) fn check_asked(&self, plan: PlanId, request: &Request<'_>, cost: u64) -> Decision {
+        let ready = match self.ask_nearby(plan, request.key) {
+            (_, NOT_ASKED) => Ready::Not,
+            (line, hash) => Ready::Cell { plan, line, cost, hash },
+        };
+        let now = self.now();
+        self.check_rest(request, self.admit_asked(&ready, now), now)
+    }
+
+    /// Asks for the state of an anonymous subject under a plan without routes and pool: the line of its limits, and the hash
+    /// or [`NOT_ASKED`]. In two registers, for the reason of [`admit_nearby`](Engine::admit_nearby).
+    #[inline(never)]
+    fn ask_nearby(&self, plan: PlanId, key: &[u8]) -> (u32, u64) {
+        let asked = self.world.with_seen(|world, _| {
+            let quick = self.plain(world, plan)?;
+            let owner = self.owners.owner_of_usual(OwnerKind::Anonymous, key)?;
+            let hash = self.owners.hash(owner, quick.line);
+            self.store.prefetch(hash);
+            Some((quick.line, hash))
+        });
+        asked.flatten().unwrap_or((0, NOT_ASKED))
     }
 
     /// The short way of what was asked for.

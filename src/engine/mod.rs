@@ -363,9 +363,9 @@ impl Engine {
 
     /// Decides whether `request` may be made now, and debits it if so.
     pub fn check(&self, request: &Request<'_>) -> Decision {
-        match request.identity {
+        match (self.by_number(request.identity), request.cost) {
             // Its state is on its way while the clock is read.
-            Identity::AnonymousIn(_) | Identity::Anonymous(_) => self.check_prepared(&self.prepare(request)),
+            (Identity::AnonymousIn(plan), Cost::Every(cost)) => self.check_asked(plan, request, cost),
             _ => self.check_at(request, self.now()),
         }
     }
