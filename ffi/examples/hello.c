@@ -8,7 +8,7 @@
 
 static const char plans[] =
     "[plans.free]\n"
-    "throttle = { rate = \"1/s\", burst = 3 }\n"
+    "throttle = { rate = \"3/m\", burst = 3 }\n"
     "\n"
     "[subjects.acme]\n"
     "plans = [\"free\"]\n"

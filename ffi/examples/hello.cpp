@@ -8,7 +8,7 @@ int main() try {
 
     auto engine = tollgate::engine::from_toml(R"(
         [plans.free]
-        throttle = { rate = "1/s", burst = 3 }
+        throttle = { rate = "3/m", burst = 3 }
         routes = { "POST /export" = { quotas = [{ limit = 1, per = "day" }] } }
 
         [subjects.acme]

@@ -48,7 +48,7 @@ end
 
 local engine = create [[
 [plans.free]
-throttle = { rate = "1/s", burst = 3 }
+throttle = { rate = "3/m", burst = 3 }
 
 [subjects.acme]
 plans = ["free"]

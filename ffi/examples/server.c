@@ -21,7 +21,7 @@ enum { THREADS = 4 };
 
 static const char plans[] =
     "[plans.free]\n"
-    "throttle = { rate = \"10/s\", burst = 5 }\n"
+    "throttle = { rate = \"6/m\", burst = 5 }\n"
     "quotas = [{ limit = 1000, per = \"day\" }]\n"
     "[subjects.acme]\n"
     "plans = [\"free\"]\n"
