@@ -1,6 +1,7 @@
 //! Decisions: what C asks, as the library's request, and its answer in C.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use tollgate::{Cost, Decision, Mode, Nanos, Request};
 
@@ -18,13 +19,13 @@ use crate::types::{
 const FLAGS: u32 = TOLLGATE_PEEK | TOLLGATE_RESERVE | TOLLGATE_ANONYMOUS | TOLLGATE_OR_ANONYMOUS;
 
 /// Most costs that a request can have.
-const MOST_COSTS: usize = 16;
+pub(crate) const MOST_COSTS: usize = 16;
 
 /// Most requests of one decision.
 const MOST_TOGETHER: usize = 16;
 
-/// Costs by unit, of which the first so many count.
-type Costs<'a> = ([(&'a str, u64); MOST_COSTS], usize);
+/// Where the costs of a request are read to.
+pub(crate) type Room<'a> = [MaybeUninit<(&'a str, u64)>; MOST_COSTS];
 
 /// What of a request needs a place of its own, in the frame of the call.
 pub(crate) struct Parts<'a> {
@@ -32,9 +33,7 @@ pub(crate) struct Parts<'a> {
     stage: Option<Cow<'a, str>>,
     route: Option<Cow<'a, str>>,
     plan: Option<&'a Name>,
-    /// `None`: the same for every unit.
-    costs: Option<Costs<'a>>,
-    cost: u64,
+    cost: Cost<'a>,
     flags: u32,
 }
 
@@ -54,7 +53,12 @@ unsafe fn text<'a>(
 }
 
 impl<'a> Parts<'a> {
-    pub(crate) unsafe fn of(handle: &'a Handle, raw: &'a tollgate_request) -> Result<Parts<'a>, i32> {
+    #[inline]
+    pub(crate) unsafe fn of(
+        handle: &'a Handle,
+        raw: &'a tollgate_request,
+        room: &'a mut Room<'a>,
+    ) -> Result<Parts<'a>, i32> {
         if raw.flags & !FLAGS != 0 || raw.reserved != [0; 3] {
             return Err(TOLLGATE_ERR_ARGUMENT);
         }
@@ -71,8 +75,7 @@ impl<'a> Parts<'a> {
                 stage: text(handle, &raw.stage, raw.stage_name)?,
                 route: text(handle, &raw.route, raw.route_name)?,
                 plan,
-                costs: costs(raw.costs, raw.n_costs)?,
-                cost: raw.cost,
+                cost: cost(raw.costs, raw.n_costs, raw.cost, room)?,
                 flags: raw.flags,
             })
         }
@@ -93,36 +96,35 @@ impl<'a> Parts<'a> {
         if let Some(route) = &self.route {
             request = request.route(route);
         }
-        match &self.costs {
-            None => request.cost(self.cost),
-            Some((costs, count)) => request.costs(&costs[..*count]),
+        match self.cost {
+            Cost::Every(cost) => request.cost(cost),
+            Cost::Units(costs) => request.costs(costs),
         }
     }
 }
 
-/// Costs by unit, and how many; `None` where there are none.
-pub(crate) unsafe fn costs<'a>(start: *const tollgate_cost, count: usize) -> Result<Option<Costs<'a>>, i32> {
+/// The same for `every` unit, or what each costs, which is read into `room`.
+#[inline]
+pub(crate) unsafe fn cost<'a>(
+    start: *const tollgate_cost,
+    count: usize,
+    every: u64,
+    room: &'a mut Room<'a>,
+) -> Result<Cost<'a>, i32> {
     if start.is_null() && count == 0 {
-        return Ok(None);
+        return Ok(Cost::Every(every));
     }
     if count > MOST_COSTS || start.is_null() {
         return Err(TOLLGATE_ERR_ARGUMENT);
     }
-    let mut costs = [("", 0); MOST_COSTS];
     // SAFETY: the caller's promises.
-    for (to, cost) in costs.iter_mut().zip(unsafe { array(start, count) }?) {
+    let costs = unsafe { array(start, count) }?;
+    for (to, cost) in room.iter_mut().zip(costs) {
         // SAFETY: as above.
-        *to = (unsafe { cost.unit.text() }?, cost.amount);
+        to.write((unsafe { cost.unit.text() }?, cost.amount));
     }
-    Ok(Some((costs, count)))
-}
-
-/// `costs` for every unit, or those of each.
-pub(crate) fn cost<'a>(costs: &'a Option<Costs<'a>>, every: u64) -> Cost<'a> {
-    match costs {
-        None => Cost::Every(every),
-        Some((costs, count)) => Cost::Units(&costs[..*count]),
-    }
+    // SAFETY: the first `count` were written.
+    Ok(Cost::Units(unsafe { room[..count].assume_init_ref() }))
 }
 
 impl tollgate_decision {
@@ -174,8 +176,9 @@ macro_rules! decided {
 
 /// Decides as a request's flags say.
 unsafe fn decide(handle: &Handle, raw: &tollgate_request) -> Result<tollgate_decision, i32> {
+    let mut room = [MaybeUninit::uninit(); MOST_COSTS];
     // SAFETY: the caller's promises.
-    let (parts, id) = unsafe { (Parts::of(handle, raw)?, id(raw.id.data, raw.id.len)?) };
+    let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
     let (request, now) = (parts.request(), handle.at(raw.now_ns));
     let decision = match mode(raw.flags, id)? {
         Asked::Peek => handle.engine.peek_at(&request, now),
@@ -211,12 +214,24 @@ pub(crate) fn mode(flags: u32, id: &[u8]) -> Result<Asked, i32> {
     }
 }
 
-/// The request that nearly all are: an API key and a cost, and nothing else.
+/// The request that nearly all are: a key and a cost, and nothing else but an anonymous subject's plan.
 #[inline(always)]
-fn is_plain(raw: &tollgate_request) -> bool {
+unsafe fn plain<'a>(handle: &Handle, raw: &'a tollgate_request) -> Result<Option<Request<'a>>, i32> {
     let lengths = raw.stage.len | raw.route.len | raw.id.len | raw.n_costs | raw.costs as usize;
-    let names = raw.stage_name | raw.route_name | raw.plan | raw.flags;
-    lengths as u64 | u64::from(names) | raw.reserved[0] | raw.reserved[1] | raw.reserved[2] == 0
+    let names = raw.stage_name | raw.route_name;
+    if lengths as u64 | u64::from(names) | raw.reserved[0] | raw.reserved[1] | raw.reserved[2] != 0 {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    let key = unsafe { key(&raw.key) }?;
+    let request = match (raw.flags, raw.plan) {
+        (0, 0) => Some(Request::new(key)),
+        (TOLLGATE_ANONYMOUS, plan) => {
+            handle.names.get(plan)?.plan.map(|plan| Request::anonymous_in(plan, key))
+        }
+        _ => None,
+    };
+    Ok(request.map(|request| request.cost(raw.cost)))
 }
 
 /// May this request be made now? Takes its cost from every limit that applies, or from none. `out` is always written.
@@ -232,9 +247,8 @@ pub unsafe extern "C" fn tollgate_check(
     decided!(out, {
         // SAFETY: the caller's promises.
         let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
-        if is_plain(raw) {
-            // SAFETY: as above.
-            let request = Request::new(unsafe { key(&raw.key) }?).cost(raw.cost);
+        // SAFETY: as above.
+        if let Some(request) = unsafe { plain(handle, raw) }? {
             return Ok(tollgate_decision::of(&handle.engine.check_at(&request, handle.at(raw.now_ns))));
         }
         // SAFETY: as above.
@@ -331,10 +345,11 @@ pub unsafe extern "C" fn tollgate_check_all(
         if n > MOST_TOGETHER || requests.iter().any(misplaced) {
             return Err(TOLLGATE_ERR_ARGUMENT);
         }
+        let mut rooms: [Room<'_>; MOST_TOGETHER] = [[MaybeUninit::uninit(); MOST_COSTS]; MOST_TOGETHER];
         let mut parts: [Option<Parts<'_>>; MOST_TOGETHER] = [const { None }; MOST_TOGETHER];
-        for (to, raw) in parts.iter_mut().zip(requests) {
+        for ((to, raw), room) in parts.iter_mut().zip(requests).zip(&mut rooms) {
             // SAFETY: the caller's promises.
-            *to = Some(unsafe { Parts::of(handle, raw) }?);
+            *to = Some(unsafe { Parts::of(handle, raw, room) }?);
         }
         let mut all = [Request::new(b""); MOST_TOGETHER];
         for (to, parts) in all.iter_mut().zip(parts.iter().flatten()) {

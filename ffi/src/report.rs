@@ -1,11 +1,12 @@
 //! Decisions with everything they were made of, for hosts that answer with rate-limit fields.
 
 use std::io::Write;
+use std::mem::MaybeUninit;
 
 use tollgate::http::{self, Fields};
 use tollgate::{LimitKind, LimitReport, Nanos, Report, Ticket};
 
-use crate::decide::{Asked, Parts, mode};
+use crate::decide::{Asked, MOST_COSTS, Parts, mode};
 use crate::engine::handle;
 use crate::guard::{growable, guard, input, write_growable};
 use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_NOMEM, of_id, tollgate_status};
@@ -85,8 +86,9 @@ pub unsafe extern "C" fn tollgate_check_report(
         for buffer in [&out.headers, &out.plan, &out.subject, &out.key_id] {
             buffer.checked()?;
         }
+        let mut room = [MaybeUninit::uninit(); MOST_COSTS];
         // SAFETY: the caller's promises.
-        let (parts, id) = unsafe { (Parts::of(handle, raw)?, id(raw.id.data, raw.id.len)?) };
+        let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
         let (request, now) = (parts.request(), handle.at(raw.now_ns));
         let made = match mode(raw.flags, id)? {
             asked @ (Asked::Peek | Asked::Check) => handle.engine.report_at(&request, now, asked.mode()),

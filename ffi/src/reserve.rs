@@ -1,10 +1,11 @@
 //! What becomes of requests with an id.
 
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 
 use tollgate::{RefundStatus, ReleaseStatus, SettleStatus};
 
-use crate::decide::{cost, costs};
+use crate::decide::{MOST_COSTS, cost};
 use crate::engine::handle;
 use crate::guard::{guard, output};
 use crate::status::{
@@ -39,10 +40,11 @@ pub unsafe extern "C" fn tollgate_settle(
         if !out.is_null() {
             output(out)?;
         }
+        let mut room = [MaybeUninit::uninit(); MOST_COSTS];
         // SAFETY: the caller's promises.
-        let (handle, id, costs) =
-            unsafe { (handle(engine)?, some_id(id, len)?, self::costs(costs, n_costs)?) };
-        let settlement = handle.engine.settle_at(id, cost(&costs, actual), handle.at(now_ns));
+        let (handle, id, cost) =
+            unsafe { (handle(engine)?, some_id(id, len)?, cost(costs, n_costs, actual, &mut room)?) };
+        let settlement = handle.engine.settle_at(id, cost, handle.at(now_ns));
         let late = match settlement.status() {
             SettleStatus::Settled => false,
             SettleStatus::Late => true,
