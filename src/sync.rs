@@ -16,8 +16,10 @@ pub(crate) use loom::thread::yield_now as spin_loop;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread::yield_now as spin_loop;
 
-#[cfg(any(loom, shuttle))]
-pub(crate) use spin_loop as yield_now;
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread::yield_now;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::thread::yield_now;
 

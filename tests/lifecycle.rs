@@ -136,3 +136,33 @@ fn labels_are_escaped() {
     let text = engine.metrics().prometheus();
     assert!(text.contains("{plan=\"a \\\"plan\\\" \\\\ of ours\",verdict=\"ok\"} 1\n"), "{text}");
 }
+
+#[test]
+fn a_plan_has_no_more_quotas_than_one_decision_can_change() {
+    let units = ["requests", "bytes", "tokens", "seats"];
+    let plan = |quotas: usize| {
+        let periods = ["minute", "hour", "day", "month", "week"];
+        (0..quotas).fold(Plan::new(), |plan, n| {
+            let name = format!("q{n}");
+            plan.quota(Quota::new(1_000_000, periods[n % 5]).named(&name).unit(units[n / 5 % 4]))
+        })
+    };
+    let build = |quotas: usize| {
+        let key = Key::new("k", SecretKey::new("a key").unwrap());
+        let changes = Changes::new().plan("p", plan(quotas)).subject("s", Subject::new(["p"]).key(key));
+        Engine::builder().changes(changes).build()
+    };
+    let most = (1..40).take_while(|&quotas| build(quotas).is_ok()).last().unwrap();
+    assert!((15..24).contains(&most), "{most}");
+    let error = build(most + 1).unwrap_err().to_string();
+    assert!(error.starts_with("plans.p: has too many limits for one decision"), "{error}");
+    // As many as that go on over all changes of windows and days.
+    let engine = build(most).unwrap();
+    for day in 0..70 {
+        for hour in [0, 5, 5] {
+            let now = T0 + (day * 24 + hour) * 3_600 * SECOND;
+            assert_eq!(verdict(&engine, b"a key", now), Verdict::Ok, "day {day}");
+        }
+    }
+    assert_eq!(engine.full_counts(), tollgate::FullCounts::default());
+}

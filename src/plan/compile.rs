@@ -140,6 +140,17 @@ impl CompiledPlan {
         core::iter::once(&self.own).chain(&self.route_limits).chain([&self.pool])
     }
 
+    /// Words of state that one decision under this plan changes at most: those of the lines, which may have to be made first;
+    /// of each quota of a subject what is kept beside it and the rows of two days; two lines of each concurrency limit.
+    pub(crate) fn most_words(&self) -> usize {
+        let count = |set: &LimitSet, line: usize, quota: usize| {
+            let quotas = set.limits.iter().filter(|limit| matches!(limit.kind, Kind::Quota { .. })).count();
+            set.lines.len() * line + quotas * quota
+        };
+        let routes = self.route_limits.iter().map(|set| count(set, 8, 11)).max();
+        count(&self.own, 8, 11) + routes.unwrap_or(0) + count(&self.pool, 4, 3)
+    }
+
     /// The quota that stands in a line's slot, if the plan has it.
     pub(crate) fn quota_at(&self, line: u32, slot: usize) -> Option<&Limit> {
         self.sets().find_map(|set| {

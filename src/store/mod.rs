@@ -31,8 +31,8 @@ pub(crate) use txn::{Claim, NoRoom, Txn, raised};
 use crate::sync::{AtomicU64, Mutex, Ordering, Word};
 use cell::Cell;
 pub(crate) use memory::Memory;
-pub(crate) use record::Entry;
 use record::Records;
+pub(crate) use record::{ENTRIES, Entry};
 use table::{CELLS, Control, GROUP, Geometry, LINES, Table, WINDOW};
 
 /// Offsets of the words that belong to the whole store, each on a line of its own.
