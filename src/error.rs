@@ -43,6 +43,42 @@ pub enum RateError {
 #[error("{0:?} is not a date: write year, month and day, as in \"2026-01-31\"")]
 pub struct DateError(pub(crate) String);
 
+/// A limit of the algorithm lab is out of range. Messages begin with the field.
+#[cfg(feature = "lab")]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// How many per window.
+    #[error("limit: {0} is out of range: 1 to 1000000")]
+    Limit(u64),
+    /// How long a window is, in nanoseconds.
+    #[error("per: {0} ns is out of range: \"1ms\" to \"30d\"")]
+    Per(u64),
+    /// How many at once.
+    #[error("burst: {0} is out of range: 1 to 1000000")]
+    Burst(u64),
+    /// The bucket takes too long to fill.
+    #[error("burst: {burst} takes more than 180 days to refill at this rate: at most {most}")]
+    Slow {
+        /// The burst given.
+        burst: u64,
+        /// The largest burst of this rate.
+        most: u64,
+    },
+    /// Fractions of a token at this rate are too small.
+    #[error(
+        "burst: {burst} at a rate of {rate}, in its smallest fractions of a token, passes 2^63: at most {most}, or a limit that has more divisors in common with the window's nanoseconds"
+    )]
+    Precise {
+        /// The burst given.
+        burst: u64,
+        /// The rate in lowest terms.
+        rate: String,
+        /// The largest burst of this rate.
+        most: u64,
+    },
+}
+
 /// A quota's period could not be understood.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -233,9 +269,12 @@ impl IdError {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum RegionError {
-    /// Nobody has formatted it, and no capacity was given to format it for.
-    #[error("the region is not formatted: give a capacity")]
+    /// Nobody has formatted it, and it is only to be read.
+    #[error("there is nothing in the region: no engine was ever attached to it")]
     Empty,
+    /// Limits changed again and again while it was copied.
+    #[error("limits changed again and again while the region was copied: try again")]
+    Busy,
     /// It holds something else.
     #[error(
         "the region does not begin with the mark of a tollgate region, nor with zeros: it holds something else"

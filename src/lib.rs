@@ -14,15 +14,19 @@ mod store;
 mod sync;
 mod time;
 
+#[cfg(feature = "lab")]
+pub use algo::compare as lab;
 pub use algo::rate::Rate;
 pub use calendar::Date;
 pub use engine::{
-    Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport, Mode,
-    PlanId, RefundStatus, Region, ReleaseStatus, Report, Request, SettleStatus, Settlement, Snapshot,
-    Threshold, Ticket, UsageRow, Verdict, WhenFull,
+    Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport,
+    Metrics, Mode, PlanId, PlanMetrics, Prepared, RefundStatus, Region, ReleaseStatus, Report, Request,
+    SettleStatus, Settlement, Snapshot, Threshold, Ticket, UsageRow, Verdict, WhenFull,
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;
+#[cfg(feature = "lab")]
+pub use error::LimitError;
 pub use error::{
     ApplyError, DateError, DurationError, IdError, KeyError, PlanFileError, RateError, RegionError,
     SnapshotError, UsageError,

@@ -1,7 +1,7 @@
 //! The atomics and locks of the crate, named in one place so that a model checker can stand in for them.
 
 #[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
-use core::sync::atomic::AtomicU8;
+pub(crate) use core::sync::atomic::AtomicU8;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(loom)]
@@ -15,6 +15,13 @@ pub(crate) use core::hint::spin_loop;
 pub(crate) use loom::thread::yield_now as spin_loop;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread::yield_now as spin_loop;
+
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread::yield_now;
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use std::thread::yield_now;
 
 /// No model checker sees it wait: for threads that no model runs.
 pub(crate) use parking_lot::Condvar;
@@ -95,6 +102,9 @@ mod word {
             Word(AtomicU128::new(value))
         }
 
+        /// Asks for the line that it stands in, where there is a way to.
+        pub(crate) fn prefetch(&self) {}
+
         #[inline]
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             self.0.load(order)
@@ -160,6 +170,9 @@ mod numbered_word {
         pub(crate) fn new(value: u128) -> Word {
             Word(AtomicU64::new(number(value)))
         }
+
+        /// Nothing to explore.
+        pub(crate) fn prefetch(&self) {}
 
         pub(crate) fn load(&self, order: Ordering) -> u128 {
             value(self.0.load(order))

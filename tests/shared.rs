@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tollgate::{
-    ApplyError, Capacity, Changes, Clock, Engine, Limits, ManualClock, Nanos, Plan, Quota, Region,
-    RegionError, Request, Throttle, Verdict,
+    ApplyError, Capacity, Changes, Clock, Date, Engine, Limits, ManualClock, Nanos, Plan, Quota, Region,
+    RegionError, Request, Snapshot, Throttle, Verdict,
 };
 
 const T0: u64 = 1_700_000_000_000_000_000;
@@ -40,6 +40,10 @@ fn attach(path: &Path, changes: Changes) -> Result<Engine, ApplyError> {
     let region = Region::file(path, capacity().region_bytes())?;
     let clock = Clock::Manual(ManualClock::at(Nanos::new(T0)));
     Engine::attach(region).capacity(capacity()).changes(changes).clock(clock).build()
+}
+
+fn copy_of(path: &Path, changes: Changes) -> Result<Engine, ApplyError> {
+    Engine::attach(Region::copy_of(path)?).capacity(capacity()).changes(changes).build()
 }
 
 fn toml(text: &str) -> Changes {
@@ -181,7 +185,7 @@ fn any_damage_is_an_error_or_an_answer() {
         seed ^= seed << 17;
         seed
     };
-    let mut attached = 0;
+    let (mut attached, mut copied) = (0, 0);
     for round in 0..400 {
         let mut bytes = good.clone();
         for _ in 0..=round % 40 {
@@ -193,6 +197,12 @@ fn any_damage_is_an_error_or_an_answer() {
             bytes[first] = if round % 3 == 0 { random() as u8 } else { bytes[first] };
         }
         fs::write(&file.0, &bytes).unwrap();
+        if let Ok(copy) = copy_of(&file.0, toml(PLANS)) {
+            copied += 1;
+            let date = |days| Date::from_days(19_675 + days);
+            let _ = copy.usage_at("acme", "gold", date(0), date(60), Nanos::new(T0));
+            copy.check_at(&Request::new("a key"), Nanos::new(T0));
+        }
         let Ok(engine) = attach(&file.0, toml(PLANS)) else { continue };
         attached += 1;
         for n in 0..60u32 {
@@ -203,7 +213,88 @@ fn any_damage_is_an_error_or_an_answer() {
         engine.maintain_at(100, Nanos::new(T0 + 10 * SECOND));
         let _ = engine.apply_at(&toml(PLANS), Nanos::new(T0 + 20 * SECOND));
     }
-    assert!(attached > 50, "{attached}");
+    assert!(attached > 50 && copied > 50, "{attached} {copied}");
+}
+
+#[test]
+fn a_copy_goes_on_by_itself() {
+    let file = Scratch::new("copy");
+    assert!(matches!(Region::copy_of(&file.0), Err(RegionError::Io { .. })), "it makes no region");
+    let live = attach(&file.0, toml(PLANS)).unwrap();
+    let visitor = Request::anonymous("free", "visitor");
+    assert_eq!(verdict(&live, &visitor.cost(4), T0), Verdict::Ok);
+    assert_eq!(verdict(&live, &Request::new("a key").cost(2), T0), Verdict::Ok);
+    live.revoke("o").unwrap();
+    let before = fs::read(&file.0).unwrap();
+    // Limits, a subject and a key that the region does not have.
+    let other = PLANS
+        .replace("burst = 5", "burst = 6")
+        .replace("limit = 3", "limit = 5")
+        .replace("\"a key\"", "\"its key\"");
+    let copy = copy_of(&file.0, toml(&(other + "[subjects.new]\nplans = [\"gold\"]\n"))).unwrap();
+    let date = Date::from_days((T0 / 86_400 / SECOND) as i32);
+    for (subject, used) in [("acme", 2), ("other", 0), ("new", 0)] {
+        let rows = copy.usage_at(subject, "gold", date, date, Nanos::new(T0)).unwrap();
+        assert_eq!((rows[0].used(), rows[0].remaining()), (used, 5 - used), "{subject}");
+    }
+    assert_eq!(verdict(&copy, &Request::new("a key"), T0), Verdict::KeyUnknown);
+    assert_eq!(verdict(&copy, &Request::new("another"), T0), Verdict::KeyRevoked);
+    assert_eq!(verdict(&copy, &Request::new("its key").cost(2), T0), Verdict::Ok);
+    assert_eq!(verdict(&copy, &Request::new("its key"), T0), Verdict::QuotaExceeded, "the pool");
+    copy.disable("k").unwrap();
+    assert!(before == fs::read(&file.0).unwrap(), "the region's bytes have changed");
+    assert_eq!(verdict(&live, &Request::new("a key"), T0), Verdict::Ok);
+    assert_eq!(verdict(&live, &visitor, T0), Verdict::Ok);
+    assert_eq!(verdict(&live, &visitor, T0), Verdict::Throttled);
+    // A snapshot besides is one too many.
+    let path = Scratch::new("copy-snapshot");
+    live.save(&path.0).unwrap();
+    let snapshot = Snapshot::load(&path.0).unwrap();
+    let both = Engine::attach(Region::copy_of(&file.0).unwrap()).snapshot(snapshot).build();
+    assert!(matches!(both, Err(ApplyError::Snapshot(_))), "{both:?}");
+}
+
+#[test]
+fn what_a_copy_has_of_a_subject_is_of_one_instant() {
+    let file = Scratch::new("copy-whole");
+    let (subjects, days, checks) = (100, 80, 6);
+    let mut plans = "[plans.gold]\nquotas = [{ limit = 1000000, per = \"forever\" }]\n".to_owned();
+    for n in 0..subjects {
+        plans += &format!(
+            "[subjects.s{n}]\nplans = [\"gold\"]\nkeys = [{{ id = \"k{n}\", value = \"key {n}\" }}]\n"
+        );
+    }
+    let capacity = Capacity::new().cells(20_000).lines(10_000);
+    let region = Region::file(&file.0, capacity.region_bytes()).unwrap();
+    let live = Engine::attach(region).capacity(capacity).changes(toml(&plans)).build().unwrap();
+    let now = |day: u64| Nanos::new(T0 + day * 86_400 * SECOND);
+    let traffic = || {
+        for day in 0..days {
+            for n in (0..checks).flat_map(|_| 0..subjects) {
+                assert!(live.check_at(&Request::new(format!("key {n}").as_bytes()), now(day)).is_allowed());
+            }
+        }
+    };
+    let used = |engine: &Engine, n: u64| -> u64 {
+        let (from, last) = (Date::from_days(19_675), Date::from_days(19_675 + days as i32));
+        let rows = engine.usage_at(&format!("s{n}"), "gold", from, last, now(days)).unwrap();
+        let sum = rows.iter().map(|row| row.used()).sum();
+        assert_eq!(sum, 1_000_000 - rows[days as usize].remaining(), "the days of s{n} and its quota");
+        sum
+    };
+    std::thread::scope(|scope| {
+        let traffic = scope.spawn(traffic);
+        let mut copies = 0;
+        while !traffic.is_finished() || copies == 0 {
+            let copy = copy_of(&file.0, toml(&plans)).unwrap();
+            for n in 0..subjects {
+                used(&copy, n);
+            }
+            copies += 1;
+        }
+    });
+    let copy = copy_of(&file.0, toml(&plans)).unwrap();
+    (0..subjects).for_each(|n| assert_eq!(used(&copy, n), days * checks));
 }
 
 // --- processes ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-//! Checks, which mostly go the short way, beside reports, which never do: the same operations on two engines.
+//! Checks, which mostly go the short way, and batches of them, beside reports, which never do: the same operations on
+//! several engines.
 
 use proptest::prelude::*;
 use tollgate::{Capacity, Changes, Engine, Mode, Nanos, Request};
@@ -62,9 +63,22 @@ proptest! {
             let capacity = Capacity::new().cells(100).lines(100);
             Engine::builder().changes(definitions(first)).capacity(capacity).build().unwrap()
         };
-        let (short, long) = (engine(), engine());
+        let (short, long, batched, prepared) = (engine(), engine(), engine(), engine());
         let mut now = T0;
-        for operation in operations {
+        // What the batch is to come to.
+        let (mut batch, mut expected) = (Vec::new(), Vec::new());
+        for operation in operations.into_iter().chain([Operation::Time(0)]) {
+            if !matches!(operation, Operation::Check { .. }) {
+                let mut decisions = Vec::new();
+                batched.check_batch_at(&batch, Nanos::new(now), &mut decisions);
+                prop_assert_eq!(&decisions, &expected);
+                // Nothing of it has been debited yet.
+                let early: Vec<_> = batch.iter().map(|request| prepared.prepare(request)).collect();
+                let decisions: Vec<_> =
+                    early.iter().map(|early| prepared.check_prepared_at(early, Nanos::new(now))).collect();
+                prop_assert_eq!(&decisions, &expected);
+                (batch, expected) = (Vec::new(), Vec::new());
+            }
             match operation {
                 Operation::Check { who, how, cost } => {
                     let names = ["a visitor", "b", "somebody with a name that is not short at all"];
@@ -77,16 +91,19 @@ proptest! {
                     let decision = short.check_at(&request(&short).cost(cost), Nanos::new(now));
                     let report = long.report_at(&request(&long).cost(cost), Nanos::new(now), Mode::Check);
                     prop_assert_eq!(decision, report.decision());
+                    expected.push(decision);
+                    // Plans have the same numbers in all of them.
+                    batch.push(request(&batched).cost(cost));
                     let left = |engine: &Engine| engine.report_at(&request(engine), Nanos::new(now), Mode::Peek);
                     prop_assert_eq!(left(&short), left(&long));
                 }
                 Operation::Apply(plan) => {
-                    for engine in [&short, &long] {
+                    for engine in [&short, &long, &batched, &prepared] {
                         engine.apply_at(&definitions(plan), Nanos::new(now)).unwrap();
                     }
                 }
                 Operation::Toggle(on) => {
-                    for engine in [&short, &long] {
+                    for engine in [&short, &long, &batched, &prepared] {
                         if on { engine.enable("k0") } else { engine.disable("k0") }.unwrap();
                     }
                 }

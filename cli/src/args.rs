@@ -1,9 +1,10 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tollgate::Pepper;
+use tollgate::{Date, Nanos, Pepper, parse_duration};
 
 use crate::replay::KeySource;
 
@@ -25,12 +26,39 @@ pub enum Command {
     ///
     /// Exit status: 0, 1 if a line could not be read, 2 for bad arguments, plans or files.
     Replay(ReplayArgs),
+    /// Run six rate-limiting algorithms over the same trace, made or recorded, and compare them
+    ///
+    /// Without --trace, requests are made in virtual time: the same ones for the same options and seed.
+    ///
+    /// Exit status: 0, 1 if a line of the trace could not be read, 2 for bad arguments or files.
+    #[command(after_long_help = crate::lab::legend())]
+    Lab(LabArgs),
     /// Make, digest and import API keys; a key is never read from the command line, nor shown after it was made
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Check, import, explain and compare plan files
     #[command(subcommand)]
     Plans(PlansCommand),
+    /// Measure the engine beside its peers, on this machine: with `cargo build --release -p tollgate-bench`
+    #[command(disable_help_flag = true)]
+    Bench(BenchArgs),
+    /// Show what subjects have used of a plan's quotas, by day, out of a snapshot or out of a region that is in use
+    ///
+    /// Neither is changed: a region's file is only read, and may be written by others meanwhile. The plan file says who is
+    /// on the plan, and what the limits are: where it differs from that of the processes at the region, the usage is shown
+    /// as it would be under this one. Days are those of each quota's zone. A subject's usage is the same under each of its
+    /// keys, and is shown for each of those that the plan file lists.
+    ///
+    /// Exit status: 0, or 2 for bad arguments, names that the plan file does not have, and bad files.
+    Usage(UsageArgs),
+}
+
+/// The options of `tollgate bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Those of the program `tollgate-bench`: `tollgate bench --help` says which
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// What to do with keys.
@@ -218,6 +246,56 @@ pub struct ReplayArgs {
     pub trace: PathBuf,
 }
 
+/// The options of `tollgate usage`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("state").required(true)))]
+pub struct UsageArgs {
+    /// The plan file: JSON if its name ends in .json, else TOML
+    #[arg(long, value_name = "FILE")]
+    pub plans: PathBuf,
+    /// A snapshot's file
+    #[arg(long, value_name = "FILE", group = "state")]
+    pub snapshot: Option<PathBuf>,
+    /// A region's file; processes may be attached to it
+    #[arg(long, value_name = "FILE", group = "state")]
+    pub region: Option<PathBuf>,
+    /// The first day, as in 2027-06-01 [default: six days before the last]
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Date>,
+    /// The last day [default: that of --at]
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<Date>,
+    /// Show this quota alone, by the name that reports have for it: `daily`, `route:GET /pets:daily`
+    #[arg(long, value_name = "NAME")]
+    pub limit: Option<String>,
+    /// A table, CSV, or JSON as API Gateway answers GetUsage
+    #[arg(long, value_enum, default_value_t = UsageFormat::Table)]
+    pub format: UsageFormat,
+    /// Show the usage as it is at this instant, as in 2027-06-01T00:00:00Z [default: when the snapshot was taken; of a
+    /// region: now]
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<jiff::Timestamp>,
+    /// A pepper that the plan file's HMACs name: NAME=file:PATH or NAME=env:VARIABLE
+    #[arg(long = "pepper", value_name = "NAME=SOURCE", value_parser = pepper)]
+    pub peppers: Vec<Pepper>,
+    /// The plan
+    pub plan: String,
+    /// Subjects of the plan file [default: all that are on the plan]
+    #[arg(value_name = "SUBJECT")]
+    pub subjects: Vec<String>,
+}
+
+/// How usage is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum UsageFormat {
+    /// For people
+    Table,
+    /// A row per subject, quota and day
+    Csv,
+    /// `[used, remaining]` per day of one quota, by key id; a subject without keys is left out
+    Json,
+}
+
 /// What a trace is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
@@ -225,6 +303,91 @@ pub enum Format {
     Json,
     /// A web server's access log in the combined format
     Combined,
+}
+
+/// The options of `tollgate lab`.
+#[derive(Debug, clap::Args)]
+pub struct LabArgs {
+    /// How many a key may have per window
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u64,
+    /// The window: an integer and one of ms, s, m, h, d
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub per: Nanos,
+    /// How many at once, for GCRA and the buckets [default: the limit]
+    #[arg(long, value_name = "N")]
+    pub burst: Option<u64>,
+    /// Which to compare, in this order [default: all]
+    #[arg(long, value_name = "NAME,...", value_enum, value_delimiter = ',')]
+    pub algorithms: Vec<AlgorithmName>,
+    /// What requests to make
+    #[arg(long, value_enum, default_value_t = WorkloadName::Poisson, conflicts_with = "trace")]
+    pub workload: WorkloadName,
+    /// How many keys make requests
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "trace")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub keys: u32,
+    /// For how long, in virtual time
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    #[arg(conflicts_with = "trace")]
+    pub duration: Nanos,
+    /// How many requests a key makes, as a multiple of the limit, on average
+    #[arg(long, value_name = "X", default_value_t = 2.0, value_parser = load, conflicts_with = "trace")]
+    #[arg(allow_negative_numbers = true)]
+    pub load: f64,
+    /// Of the random numbers
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "trace")]
+    pub seed: u64,
+    /// Take the requests from a recorded trace; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// The trace's format
+    #[arg(long, value_enum, default_value_t = Format::Json, requires = "trace")]
+    pub format: Format,
+    /// Access logs: the key, as in `tollgate replay` [default: remote_addr]
+    #[arg(long, value_name = "SOURCE", requires = "trace")]
+    pub key: Option<KeySource>,
+    /// Print a JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Write the table, with plots, to one self-contained page too
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// An algorithm of the lab.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum AlgorithmName {
+    /// The generic cell rate algorithm, by the engine's own steps
+    Gcra,
+    /// Tokens that are refilled all the time
+    TokenBucket,
+    /// A counter that is decremented periodically
+    LeakyBucket,
+    /// A counter per window
+    FixedWindow,
+    /// The counters of two windows, weighed
+    SlidingCounter,
+    /// Every instant of the last window: exact
+    SlidingLog,
+}
+
+/// Requests that the lab can make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum WorkloadName {
+    /// Every key at a steady pace, each with a random phase
+    Steady,
+    /// Random instants
+    Poisson,
+    /// As many at a time as the limit allows, within a twentieth of the mean time from one such burst to the next
+    Bursts,
+    /// Random instants; after a third of the time twenty times as many, fading by half every 7 % of the time
+    FlashCrowd,
+}
+
+fn load(text: &str) -> Result<f64, String> {
+    let fits = |load: &f64| *load > 0.0 && *load <= 1_000.0;
+    text.parse().ok().filter(fits).ok_or_else(|| "write a number above 0 and at most 1000, as in 2.0".into())
 }
 
 fn pepper(text: &str) -> Result<Pepper, String> {

@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod bench;
 pub mod demo;
 pub mod keys;
+pub mod lab;
+mod page;
 mod plan_file;
 pub mod plans;
 pub mod replay;
+pub mod usage;

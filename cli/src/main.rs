@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tollgate_cli::args::{Args, Command};
-use tollgate_cli::{demo, keys, plans, replay};
+use tollgate_cli::{bench, demo, keys, lab, plans, replay, usage};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command.unwrap_or(Command::Demo) {
@@ -13,8 +13,11 @@ fn main() -> ExitCode {
             replay::Ending::Answered => ExitCode::SUCCESS,
             replay::Ending::SomeFailed => ExitCode::from(1),
         }),
+        Command::Lab(options) => lab::run(&options),
         Command::Keys(command) => keys::run(&command),
         Command::Plans(command) => plans::run(&command),
+        Command::Bench(options) => bench::run(&options),
+        Command::Usage(options) => usage::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("tollgate: {error:#}");

@@ -66,7 +66,7 @@ fn agree(scenario: &Scenario, home: Home) -> Result<(), TestCaseError> {
         model = model.with_default_plan(plan);
     }
     let changes = Changes::from_json(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
-    let capacity = Capacity::new().cells(4_000).lines(4_000);
+    let capacity = Capacity::new().cells(40_000).lines(40_000);
     let builder = match home {
         Home::Heap => Engine::builder(),
         Home::Region => Engine::attach(region(capacity)).clock(Clock::Manual(ManualClock::default())),

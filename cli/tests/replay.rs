@@ -262,8 +262,8 @@ fn bad_arguments_plans_and_files_end_with_2() {
     assert!(error.contains("a.toml: line 3: unknown field `burst`"), "{error}");
     let error = bad("b.json", "{\"plans\":\n{\"p\": {\"throttle\": {\"rate\": \"1e9/s\", \"burst\": 1}}}}");
     assert!(error.contains("b.json: plans.p.throttle.rate: \"1e9/s\" is not a rate"), "{error}");
-    let error = bad("c.toml", "[plans.p]\nconcurrency = { limit = 1 }");
-    assert!(error.contains("plans.p.concurrency: concurrency limits are not supported yet"), "{error}");
+    let error = bad("c.toml", "[plans.p]\nconcurrency = { limit = 1, lease = \"0s\" }");
+    assert!(error.contains("plans.p.concurrency.lease: 0 frees a slot as soon as it is taken"), "{error}");
     assert!(bad("d.toml", "\u{0}").contains("d.toml"));
     assert!(run(&folder.0.join("none.toml"), &trace, &[]).contains("none.toml"));
     assert!(run(&plans, &folder.0.join("none"), &[]).contains("none"));

@@ -3,7 +3,7 @@
 //! `include/tollgate.h` is generated from these sources (`tests/header.rs`): their comments are the manual that C
 //! programmers read. What `cbindgen.toml` puts at the head of it holds for every function here.
 //!
-//! Every function is one [`guard`]: pointers are checked, panics are contained, errors become statuses. Enums cross the
+//! Every function is one `guard`: pointers are checked, panics are contained, errors become statuses. Enums cross the
 //! boundary as integers. Whoever calls upholds what the header says of pointers: one that is not NULL points to a value
 //! of its type, text and arrays have as many elements as is said, and outputs can be written to.
 

@@ -122,20 +122,44 @@ pub(crate) struct Narrow {
 }
 
 impl Narrow {
-    /// The level after `cost` was debited at `now` from a bucket of this generation, if it is admitted at once; `None`
-    /// also where [`wait`](Timeline::wait) has to look closer.
+    /// What becomes of `cost` at `now` in a bucket of this generation.
     #[inline(always)]
-    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64) -> Option<u64> {
+    pub(crate) fn judge(&self, level: u64, now: u64, cost: u64) -> Narrowly {
         // An instant before the start wraps to one far after it.
         let elapsed = now.wrapping_sub(self.start);
         if elapsed > self.span || cost > self.burst {
-            return None;
+            return Narrowly::Closer;
         }
         let refilled = self.at_start + self.per_nano * elapsed;
         // At most 2^63 more than a level, which an overrun can have put anywhere.
-        let level = level.max(refilled).checked_add(cost * self.units)?;
-        (level <= refilled + self.full).then_some(level)
+        let Some(level) = level.max(refilled).checked_add(cost * self.units) else {
+            return Narrowly::Closer;
+        };
+        match level.checked_sub(refilled + self.full) {
+            None | Some(0) => Narrowly::Admits(level),
+            Some(missing) => Narrowly::Refuses { missing, per_nano: self.per_nano },
+        }
     }
+
+    /// The level after `cost` was debited at `now`, if it is admitted at once.
+    #[inline(always)]
+    pub(crate) fn admit(&self, level: u64, now: u64, cost: u64) -> Option<u64> {
+        match self.judge(level, now, cost) {
+            Narrowly::Admits(level) => Some(level),
+            Narrowly::Refuses { .. } | Narrowly::Closer => None,
+        }
+    }
+}
+
+/// What 64 bits say of a cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Narrowly {
+    /// It is admitted at once, and leaves this level.
+    Admits(u64),
+    /// It has to wait until so many units have come, at so many per nanosecond.
+    Refuses { missing: u64, per_nano: u64 },
+    /// [`wait`](Timeline::wait) has to look closer.
+    Closer,
 }
 
 /// `amount` of units of 1/`from` in units of 1/`to`; `divide` rounds.
@@ -306,23 +330,36 @@ impl Timeline {
     /// How long `cost` has to wait at `now`. `bucket` is brought forward.
     #[inline]
     pub(crate) fn wait(&self, bucket: Bucket, now: u64, cost: u64) -> Wait {
+        match self.needed(bucket, cost) {
+            Ok(needed) if needed <= self.refilled(now) => Wait::NOW,
+            Ok(needed) => self.time_to(needed, now).map_or(Wait::Never, Wait::Nanos),
+            Err(wait) => wait,
+        }
+    }
+
+    /// Whether that is no time at all, for who does not ask how long it is otherwise.
+    #[cfg(feature = "lab")]
+    #[inline]
+    pub(crate) fn admits(&self, bucket: Bucket, now: u64, cost: u64) -> bool {
+        self.needed(bucket, cost).is_ok_and(|needed| needed <= self.refilled(now))
+    }
+
+    /// What `R` has to reach for `cost` to be admitted.
+    #[inline]
+    fn needed(&self, bucket: Bucket, cost: u64) -> Result<u128, Wait> {
         let current = &self.current;
         if cost == 0 {
-            return Wait::NOW;
+            return Ok(0);
         }
         if current.rate.is_zero() {
-            return Wait::Never;
+            return Err(Wait::Never);
         }
         if cost > current.burst {
-            return Wait::Exceeds;
+            return Err(Wait::Exceeds);
         }
         // Admitted as soon as debt + cost <= burst.
         let headroom = current.tokens(current.burst - cost);
-        let needed = bucket.level.saturating_sub(headroom);
-        if needed <= self.refilled(now) {
-            return Wait::NOW;
-        }
-        self.time_to(needed, now).map_or(Wait::Never, Wait::Nanos)
+        Ok(bucket.level.saturating_sub(headroom))
     }
 
     /// The bucket after `cost` was debited at `now`, whatever its wait.

@@ -3,6 +3,8 @@
 //! They know no storage, keys or clocks: a step takes a configuration, a state, an instant and a
 //! cost, and answers with how long to wait and the state that a debit would leave.
 
+#[cfg(feature = "lab")]
+pub mod compare;
 pub(crate) mod concurrency;
 pub(crate) mod gcra;
 pub(crate) mod quota;

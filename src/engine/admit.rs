@@ -5,56 +5,115 @@
 //! waits for the memory of both together.
 
 use super::Engine;
+use super::current::Here;
+use super::decision::Verdict;
 use super::owners::OwnerKind;
 use super::request::{Cost, Identity, PlanId, Request};
 use super::state::{debited_at_once, head_tag};
+use super::world::World;
+use crate::algo::gcra::Narrowly;
 use crate::key::MAX_KEY;
 use crate::plan::{CompiledPlan, Quick};
 use crate::store::{Content, Entry, level_under, with_level};
 use crate::sync::Number;
 
-impl Engine {
-    /// Whether the request was admitted at once, and debited; if not, nothing was done.
+/// What came of the short way.
+#[derive(Clone, Copy)]
+pub(super) enum Short {
+    /// Admitted at once, and debited.
+    Admitted,
+    /// Refused by the only limit, a throttle.
+    Throttled { missing: u64, per_nano: u64 },
+    /// Nothing was done.
+    Closer,
+}
+
+impl Short {
     #[inline(always)]
-    pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> bool {
+    fn of(admitted: bool) -> Short {
+        if admitted { Short::Admitted } else { Short::Closer }
+    }
+}
+
+impl Engine {
+    /// Decides a request, if it is one for the short way.
+    #[inline(always)]
+    pub(super) fn admit(&self, request: &Request<'_>, now: u64) -> Short {
         match (request.identity, request.cost) {
             (Identity::AnonymousIn(plan), Cost::Every(cost)) => {
                 match self.admit_cell(plan, request.key, cost, now) {
-                    Some(admitted) => admitted,
-                    None => self.admit_resolved(request, now),
+                    Some(short) => short,
+                    None => Short::of(self.admit_resolved(request, now)),
                 }
             }
             // What other processes say of the key is looked up on the long way.
-            (Identity::Registered, _) if !self.shared => self.admit_key(request, now),
-            _ => self.admit_resolved(request, now),
+            (Identity::Registered, _) if !self.shared => Short::of(self.admit_key(request, now)),
+            _ => Short::of(self.admit_resolved(request, now)),
         }
     }
 
     /// The request of an anonymous subject whose state is a cell; `None` if it may be elsewhere.
     #[inline(never)]
-    fn admit_cell(&self, PlanId(number): PlanId, key: &[u8], cost: u64, now: u64) -> Option<bool> {
-        let admitted = self.world.with_seen(|world| {
-            let plan = world.plan(number).filter(|plan| plan.is_plain)?;
-            let quick = plan.own.quick.as_ref()?;
-            let known = (1..=MAX_KEY).contains(&key.len()) && cost > 0;
-            if !known || !world.covers(now) || !self.is_up_to_date(world) {
-                return Some(false);
-            }
+    fn admit_cell(&self, plan: PlanId, key: &[u8], cost: u64, now: u64) -> Option<Short> {
+        let short = self.world.with_seen(|world, here| {
+            let quick = self.plain(world, plan)?;
             let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
-            let Some(cell) = self.store.find_glanced(hash) else { return Some(false) };
-            let level = level_under(cell.value, quick.cell_segment)?;
-            let Some(level) = quick.throttle.as_ref()?.admit(level, now, cost) else { return Some(false) };
-            let new = with_level(cell.value, level);
-            Some(cell.replace(new))
+            let known = (1..=MAX_KEY).contains(&key.len());
+            if !known {
+                Some(Short::Closer)
+            } else {
+                self.admit_hashed(world, here, plan, quick, hash, cost, now)
+            }
         });
         // Else another world has to be fetched.
-        admitted.unwrap_or(Some(false))
+        short.unwrap_or(Some(Short::Closer))
+    }
+
+    /// The limits of a plan that has no others than those of its subjects.
+    #[inline(always)]
+    pub(super) fn plain<'w>(&self, world: &'w World, PlanId(number): PlanId) -> Option<&'w Quick> {
+        world.plan(number).filter(|plan| plan.is_plain)?.own.quick.as_ref()
+    }
+
+    /// The same by the hash of its state.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "everything that was looked up before")]
+    pub(super) fn admit_hashed(
+        &self,
+        world: &World,
+        here: &Here,
+        PlanId(number): PlanId,
+        quick: &Quick,
+        hash: u64,
+        cost: u64,
+        now: u64,
+    ) -> Option<Short> {
+        if cost == 0 || !world.covers(now) || !self.is_up_to_date(world) {
+            return Some(Short::Closer);
+        }
+        let Some(cell) = self.store.find_glanced(hash) else { return Some(Short::Closer) };
+        let level = level_under(cell.value, quick.cell_segment)?;
+        Some(match quick.throttle.as_ref()?.judge(level, now, cost) {
+            Narrowly::Admits(level) => {
+                let new = with_level(cell.value, level);
+                let admitted = cell.replace(new);
+                if admitted {
+                    here.tally().admitted(number);
+                }
+                Short::of(admitted)
+            }
+            Narrowly::Refuses { missing, per_nano } if quick.refuses && cell.is_whole() => {
+                here.tally().decided(Some(number), Verdict::Throttled, false);
+                Short::Throttled { missing, per_nano }
+            }
+            Narrowly::Refuses { .. } | Narrowly::Closer => Short::Closer,
+        })
     }
 
     /// The request of a key that was seen of late, of a subject on one plan.
     #[inline(never)]
     fn admit_key(&self, request: &Request<'_>, now: u64) -> bool {
-        let admitted = self.world.with_seen(|world| {
+        let admitted = self.world.with_seen(|world, here| {
             // What is too long is not even hashed.
             let known =
                 (request.key.len() <= MAX_KEY).then(|| world.keys.seen_of_late(request.key)).flatten();
@@ -63,13 +122,18 @@ impl Engine {
                 return Some(self.admit_resolved(request, now));
             };
             let plan = &**world.plan(brief.plan)?;
-            if !plan.is_plain {
+            let admitted = if plan.is_plain {
+                let quick = plan.own.quick.as_ref()?;
+                let own = self.debited(quick, brief.owner, Some(&brief.hint), request, now)?;
+                self.store.replace(own)
+            } else {
                 let covered = plan.covers(request.stage);
-                return covered.then(|| self.admit_on(plan, brief.owner, Some(&brief.hint), request, now))?;
+                covered.then(|| self.admit_on(plan, brief.owner, Some(&brief.hint), request, now))??
+            };
+            if admitted {
+                here.tally().admitted(brief.plan);
             }
-            let quick = plan.own.quick.as_ref()?;
-            let own = self.debited(quick, brief.owner, Some(&brief.hint), request, now)?;
-            Some(self.store.replace(own))
+            Some(admitted)
         });
         admitted.flatten().unwrap_or(false)
     }
@@ -77,12 +141,16 @@ impl Engine {
     /// Any request.
     #[inline(never)]
     fn admit_resolved(&self, request: &Request<'_>, now: u64) -> bool {
-        let admitted = self.world.with_seen(|world| {
+        let admitted = self.world.with_seen(|world, here| {
             if !world.covers(now) || !self.is_up_to_date(world) {
                 return None;
             }
             let (owner, plan, _) = self.resolve(world, request, now).ok()?;
-            self.admit_on(plan, owner, None, request, now)
+            let admitted = self.admit_on(plan, owner, None, request, now)?;
+            if admitted {
+                here.tally().admitted(plan.number);
+            }
+            Some(admitted)
         });
         admitted.flatten().unwrap_or(false)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::judge::{Account, Seat};
 use crate::plan::Limit;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::time::Nanos;
 
 /// Alerts that wait to be read, unless a host asks for more or less.
@@ -86,13 +86,16 @@ pub struct Alerts {
 /// See the module's comment.
 pub(super) struct Queue {
     room: usize,
+    /// Those that wait, and how many were dropped since they were last read.
     waiting: Mutex<(VecDeque<Alert>, u64)>,
+    /// Dropped in all. Relaxed: a count by itself.
+    dropped: AtomicU64,
 }
 
 impl Queue {
     pub(super) fn new(room: usize) -> Queue {
         // Room at once: a decision that raises an alert allocates nothing.
-        Queue { room, waiting: Mutex::new((VecDeque::with_capacity(room), 0)) }
+        Queue { room, waiting: Mutex::new((VecDeque::with_capacity(room), 0)), dropped: AtomicU64::new(0) }
     }
 
     #[cold]
@@ -103,7 +106,13 @@ impl Queue {
             events.push_back(alert);
         } else {
             *dropped = dropped.saturating_add(1);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many wait, and how many were dropped in all.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.waiting.lock().0.len() as u64, self.dropped.load(Ordering::Relaxed))
     }
 
     fn take(&self) -> Alerts {

@@ -11,7 +11,7 @@ use crate::key::{Digest, KeyState, Method, Peppers, Record};
 use crate::plan::{
     Changes, CompiledPlan, Directory, Key, Ledger, Secret, Subject as SubjectSpec, check_name, shown,
 };
-use crate::store::Store;
+use crate::store::{ENTRIES, Store};
 
 impl World {
     /// This world with `changes`, whose rates take effect at `now`.
@@ -40,7 +40,10 @@ impl World {
             if world.plans.len() <= number {
                 world.plans.resize(number + 1, None);
             }
-            world.plans[number] = plan;
+            world.plans[number] = plan.map(|mut plan| {
+                Arc::make_mut(&mut plan).number = number as u32;
+                plan
+            });
         }
         let listed = world.change_subjects(&changes.subjects, owners, peppers)?;
         let affected =
@@ -229,6 +232,15 @@ fn compile<'c>(
             Some(plan) => {
                 let pool_owner = owners.owner(OwnerKind::Pool, name.as_bytes());
                 let plan = CompiledPlan::new(name, plan, pool_owner, ledger, now)?;
+                let words = plan.most_words();
+                if words > ENTRIES {
+                    let problem = format!(
+                        "has too many limits for one decision, which would have to change {words} words of state at once, \
+                         {ENTRIES} at most: a quota takes up to 15 of them, a line of a throttle 8 (its own, those of the \
+                         largest route and of the pool count together)"
+                    );
+                    return Err(ApplyError::invalid(format!("plans.{}", shown(name)), problem));
+                }
                 compiled.push((name.as_str(), Some(Arc::new(plan))));
             }
             None if ledger.directory().plan_known(name).is_some() => compiled.push((name.as_str(), None)),

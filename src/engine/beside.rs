@@ -139,6 +139,13 @@ impl Companion {
         first
     }
 
+    /// Whether the latest refusal was in a window after the one that begins at `start`.
+    pub(super) fn is_breached_after(&mut self, schedule: &Schedule, start: u64) -> bool {
+        self.rearm_breach(schedule);
+        let era = schedule.era_of(self.breached_in).filter(|_| self.breached != 0);
+        era.is_some_and(|era| era.window(self.breached).start > start)
+    }
+
     fn rearm_breach(&mut self, schedule: &Schedule) {
         let mut changes = schedule.since(self.breached_in).into_iter().flatten();
         if changes.any(|(_, change, _)| change.rearms) {

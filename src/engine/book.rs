@@ -2,7 +2,7 @@
 //!
 //! A book is its process's own, in shards of a lock each; a check without an id never comes here. It holds so many ids: for
 //! a new one the oldest is forgotten that is settled, refunded or only a check's, and when all are open reservations there is
-//! no room.
+//! no room. An id whose request is still being decided is waited for: if that is refused, it was never known.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::judge::{Account, Seat};
 use super::slots::Taken;
 use crate::calendar::Date;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, spin_loop, yield_now};
 
 /// Ids that are known, unless a host asks for more or less.
 pub(super) const DEFAULT_ROOM: u64 = 65_536;
@@ -103,6 +103,9 @@ impl Part {
     }
 }
 
+/// How often a thread looks again at once for a request that is being decided, before it lets others run.
+const PATIENCE: u32 = 64;
+
 /// Why an id cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refused {
@@ -114,29 +117,11 @@ pub(super) enum Refused {
 pub(super) struct Shard {
     /// None: its request is being decided.
     entries: HashMap<u128, Option<Entry>, ahash::RandomState>,
-    /// Ids that may be forgotten, oldest first; some are forgotten already.
-    past: VecDeque<u128>,
 }
 
 impl Shard {
     pub(super) fn get(&mut self, id: u128) -> Option<&mut Entry> {
         self.entries.get_mut(&id)?.as_mut()
-    }
-
-    /// Lets an id be forgotten in its turn, once its entry was closed.
-    pub(super) fn closed(&mut self, id: u128) {
-        self.past.push_back(id);
-    }
-
-    /// Forgets the oldest id that may be.
-    fn forget_one(&mut self) -> bool {
-        while let Some(id) = self.past.pop_front() {
-            if self.get(id).is_some_and(|entry| entry.is_of_the_past()) {
-                self.entries.remove(&id);
-                return true;
-            }
-        }
-        false
     }
 
     pub(super) fn entries(&mut self) -> impl Iterator<Item = (u128, &mut Entry)> {
@@ -147,15 +132,27 @@ impl Shard {
 /// See the module's comment.
 pub(super) struct Book {
     shards: Box<[Mutex<Shard>]>,
-    /// Ids that are known. Relaxed: a bound, not a promise of what a shard holds.
-    count: AtomicU64,
+    /// Ids that may be forgotten, oldest first. Locked by who holds no shard, or after it.
+    past: Mutex<VecDeque<u128>>,
+    /// How many ids are known or taken, and how many of them are only taken: times [`TAKEN`]. Relaxed: a bound, not a promise
+    /// of what a shard holds.
+    state: AtomicU64,
+    /// Held by who makes room.
+    forgetting: Mutex<()>,
     room: u64,
+}
+
+const TAKEN: u64 = 1 << 40;
+
+fn held(state: u64) -> u64 {
+    state % TAKEN
 }
 
 impl Book {
     pub(super) fn new(room: u64) -> Book {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Book { shards, count: AtomicU64::new(0), room: room.max(1) }
+        let (past, forgetting) = (Mutex::new(VecDeque::new()), Mutex::new(()));
+        Book { shards, past, state: AtomicU64::new(0), forgetting, room: room.clamp(1, TAKEN - 1) }
     }
 
     pub(super) fn shard(&self, id: u128) -> &Mutex<Shard> {
@@ -168,55 +165,116 @@ impl Book {
 
     /// Takes an id for a request that is about to be decided; [`put`](Book::put) or [`drop`](Book::drop) follows.
     pub(super) fn take(&self, id: u128) -> Result<(), Refused> {
-        if self.shard(id).lock().entries.contains_key(&id) {
-            return Err(Refused::InUse);
+        let mut tries = 0;
+        loop {
+            match self.try_take(id) {
+                Ok(taken) => return taken,
+                Err(Undecided) if tries < PATIENCE => spin_loop(),
+                Err(Undecided) => yield_now(),
+            }
+            tries += 1;
         }
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.room && !self.forget_one(id) {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refused::Full);
+    }
+
+    /// The outer error: that hangs on a request that is being decided.
+    fn try_take(&self, id: u128) -> Result<Result<(), Refused>, Undecided> {
+        match self.shard(id).lock().entries.get(&id) {
+            Some(None) => return Err(Undecided),
+            Some(Some(_)) => return Ok(Err(Refused::InUse)),
+            None => {}
+        }
+        if let Err(refused) = self.take_place()? {
+            return Ok(Err(refused));
         }
         let mut shard = self.shard(id).lock();
         if shard.entries.contains_key(&id) {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refused::InUse);
+            self.state.fetch_sub(1 + TAKEN, Ordering::Relaxed);
+            return Err(Undecided);
         }
         shard.entries.insert(id, None);
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// Forgets an id that may be, of the shard of `id` or the next that has one.
-    fn forget_one(&self, id: u128) -> bool {
-        let first = id as usize % SHARDS;
-        let forgotten = (0..SHARDS).any(|n| self.shards[(first + n) % SHARDS].lock().forget_one());
-        if forgotten {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+    /// Takes the place of one more id.
+    fn take_place(&self) -> Result<Result<(), Refused>, Undecided> {
+        let one_more = |state: u64| (held(state) < self.room).then_some(state + 1 + TAKEN);
+        loop {
+            if self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok() {
+                return Ok(Ok(()));
+            }
+            let _forgetting = self.forgetting.lock();
+            let state = self.state.load(Ordering::Relaxed);
+            if held(state) < self.room {
+                continue;
+            }
+            if self.forget_one() {
+                self.state.fetch_add(TAKEN, Ordering::Relaxed);
+                return Ok(Ok(()));
+            }
+            return if state >= TAKEN { Err(Undecided) } else { Ok(Err(Refused::Full)) };
         }
-        forgotten
+    }
+
+    /// Forgets the oldest id that may be, and leaves its place to the caller, who holds `forgetting`.
+    fn forget_one(&self) -> bool {
+        loop {
+            let Some(id) = self.past.lock().pop_front() else { return false };
+            let mut shard = self.shard(id).lock();
+            if shard.get(id).is_some_and(|entry| entry.is_of_the_past()) {
+                shard.entries.remove(&id);
+                return true;
+            }
+        }
+    }
+
+    /// Ids that are known.
+    pub(super) fn len(&self) -> u64 {
+        held(self.state.load(Ordering::Relaxed))
     }
 
     /// Makes an id that was taken known.
     pub(super) fn put(&self, id: u128, entry: Entry) {
         let mut shard = self.shard(id).lock();
         if entry.is_of_the_past() {
-            shard.past.push_back(id);
+            self.past.lock().push_back(id);
         }
         shard.entries.insert(id, Some(entry));
+        self.state.fetch_sub(TAKEN, Ordering::Relaxed);
+    }
+
+    /// Lets an id be forgotten in its turn, once its entry was closed. The caller holds its shard.
+    pub(super) fn closed(&self, id: u128) {
+        self.past.lock().push_back(id);
     }
 
     /// Gives back an id that was taken, of a request that was refused.
     pub(super) fn drop(&self, id: u128) {
         self.shard(id).lock().entries.remove(&id);
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.state.fetch_sub(1 + TAKEN, Ordering::Relaxed);
     }
 
-    /// Puts these entries in the place of all. Requests that are being decided become known afterwards.
+    /// Copies of all that is known, in the order in which it is forgotten.
+    pub(super) fn list(&self) -> Vec<(u128, Entry)> {
+        let turns: HashMap<u128, usize> =
+            self.past.lock().iter().enumerate().map(|(turn, &id)| (id, turn)).collect();
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.lock().entries().map(|(id, entry)| (id, entry.clone())));
+        }
+        // What was closed meanwhile is the youngest.
+        all.sort_by_key(|(id, _)| turns.get(id).copied().unwrap_or(usize::MAX));
+        all
+    }
+
+    /// Puts these entries in the place of all, the first to be forgotten first. Requests that are being decided become known
+    /// afterwards.
     pub(super) fn replace(&self, entries: Vec<(u128, Entry)>) {
+        self.past.lock().clear();
         for shard in &self.shards {
             let mut shard = shard.lock();
             let before = shard.entries.len();
             shard.entries.retain(|_, entry| entry.is_none());
-            shard.past.clear();
-            self.count.fetch_sub((before - shard.entries.len()) as u64, Ordering::Relaxed);
+            self.state.fetch_sub((before - shard.entries.len()) as u64, Ordering::Relaxed);
         }
         for (id, entry) in entries {
             if self.take(id).is_ok() {
@@ -225,6 +283,9 @@ impl Book {
         }
     }
 }
+
+/// It hangs on a request that is being decided.
+struct Undecided;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
@@ -237,18 +298,17 @@ mod tests {
     #[test]
     fn the_oldest_of_the_past_is_forgotten() {
         let book = Book::new(3);
-        // Of one shard, so that the order is strict.
-        let ids: Vec<u128> = (1..=6).map(|n| n * SHARDS as u128).collect();
+        let ids: Vec<u128> = (1..=6).map(|n| n * 7).collect();
         for &id in &ids[..3] {
             assert_eq!(book.take(id), Ok(()));
-            assert_eq!(book.take(id), Err(Refused::InUse));
             book.put(id, reservation());
+            assert_eq!(book.take(id), Err(Refused::InUse));
         }
         assert_eq!(book.take(ids[3]), Err(Refused::Full));
         for &id in &ids[1..3] {
             let mut shard = book.shard(id).lock();
             shard.get(id).unwrap().closed = true;
-            shard.closed(id);
+            book.closed(id);
         }
         assert_eq!(book.take(ids[3]), Ok(()));
         assert!(book.shard(ids[1]).lock().get(ids[1]).is_none());
@@ -256,7 +316,7 @@ mod tests {
         book.drop(ids[3]);
         assert_eq!(book.take(ids[4]), Ok(()));
         book.put(ids[4], Entry::default());
-        assert_eq!(book.take(ids[5]), Ok(()), "from another shard, if need be");
+        assert_eq!(book.take(ids[5]), Ok(()));
         assert!(book.shard(ids[0]).lock().get(ids[0]).is_some());
     }
 }

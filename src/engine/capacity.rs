@@ -71,6 +71,18 @@ impl Capacity {
         self
     }
 
+    /// Room for what either has room for, together.
+    ///
+    /// ```
+    /// use tollgate::Capacity;
+    /// let (one, other) = (Capacity::new().cells(10).lines(0), Capacity::new().cells(1).lines(5));
+    /// assert_eq!(one.plus(other), Capacity::new().cells(11).lines(5));
+    /// ```
+    pub const fn plus(self, other: Capacity) -> Capacity {
+        // Each is at most 2^30.
+        self.cells(self.cells + other.cells).lines(self.lines + other.lines)
+    }
+
     /// Bytes of memory when all of it is in use.
     pub fn bytes(&self) -> u64 {
         self.size().bytes()

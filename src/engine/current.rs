@@ -14,6 +14,8 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::sync::Arc;
 
+use super::decision::Verdict;
+use super::metrics::{Tallies, Tally};
 use super::world::World;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
@@ -22,6 +24,9 @@ pub(super) struct Current {
     world: Mutex<Arc<World>>,
     /// Names this engine's world of now among all of all engines in the process: never the same twice, never 0.
     version: AtomicU64,
+    tallies: Tallies,
+    /// For threads that are ending.
+    last: Mutex<Arc<Tally>>,
 }
 
 /// The version that was given out last.
@@ -33,8 +38,8 @@ fn next_version() -> u64 {
     *versions
 }
 
-/// Owns the world that [`SEEN`] points to.
-struct Keeper(#[expect(dead_code, reason = "held, not read")] Option<Arc<World>>);
+/// Owns the world and the tally that [`SEEN`] points to.
+struct Keeper(#[expect(dead_code, reason = "held, not read")] Option<(Arc<World>, Arc<Tally>)>);
 
 impl Drop for Keeper {
     fn drop(&mut self) {
@@ -44,18 +49,34 @@ impl Drop for Keeper {
 
 const UNSEEN: (u64, *const World) = (0, ptr::null());
 
+/// Whoever has one is in a step of [`Current::with_seen`].
+pub(super) struct Here(());
+
+impl Here {
+    /// Where this thread counts.
+    #[inline(always)]
+    pub(super) fn tally(&self) -> &Tally {
+        // SAFETY: `KEPT` holds an `Arc` of it, and is not changed before the step has ended.
+        unsafe { &*TALLY.get() }
+    }
+}
+
 thread_local! {
     /// Version and world that the thread used last; [`UNSEEN`] without one. It has nothing to drop, so that reading it is
     /// one load.
     static SEEN: Cell<(u64, *const World)> = const { Cell::new(UNSEEN) };
-    /// Changed together with `SEEN`, and never while a step of [`Current::with`] is going on.
+    /// Where the thread counts what it decides in that world.
+    static TALLY: Cell<*const Tally> = const { Cell::new(ptr::null()) };
+    /// Changed together with the two, and never while a step of [`Current::with`] is going on.
     static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper(None)) };
 }
 
 impl Current {
     pub(super) fn new(world: World) -> Current {
         let version = AtomicU64::new(next_version());
-        Current { world: Mutex::new(Arc::new(world)), version }
+        let tallies = Tallies::default();
+        let last = Mutex::new(tallies.get(world.plans.len()));
+        Current { world: Mutex::new(Arc::new(world)), version, tallies, last }
     }
 
     /// Puts a world in place. Callers take turns.
@@ -71,7 +92,7 @@ impl Current {
     /// Hands the present world to `step`, which never comes back here.
     #[inline]
     pub(super) fn with<R>(&self, mut step: impl FnMut(&World) -> R) -> R {
-        match self.with_seen(&mut step) {
+        match self.with_seen(|world, _| step(world)) {
             Some(result) => result,
             None => step(&self.fetch(self.version.load(Ordering::Acquire))),
         }
@@ -79,12 +100,31 @@ impl Current {
 
     /// The same, if it is the world that this thread used last; `step` may come to this again, but not to `with`.
     #[inline(always)]
-    pub(super) fn with_seen<R>(&self, step: impl FnOnce(&World) -> R) -> Option<R> {
+    pub(super) fn with_seen<R>(&self, step: impl FnOnce(&World, &Here) -> R) -> Option<R> {
         let version = self.version.load(Ordering::Acquire);
         let (seen, world) = SEEN.get();
         // SAFETY: `KEPT` holds an `Arc` of this world and is not changed before the step has ended, as only `fetch`
         // changes it, which the step does not come to.
-        (seen == version).then(|| step(unsafe { &*world }))
+        (seen == version).then(|| step(unsafe { &*world }, &Here(())))
+    }
+
+    /// Counts a decision under a plan.
+    pub(super) fn count(&self, plan: Option<u32>, verdict: Verdict, would_deny: bool) {
+        if self.with_seen(|_, here| here.tally().decided(plan, verdict, would_deny)).is_some() {
+            return;
+        }
+        // Another world since, or another engine, or the thread is ending.
+        let plans = self.get().plans.len();
+        let mut last = self.last.lock();
+        if !last.has_room(plans) {
+            *last = self.tallies.get(plans);
+        }
+        last.decided(plan, verdict, would_deny);
+    }
+
+    /// What was counted.
+    pub(super) fn sums(&self) -> super::metrics::Sums {
+        self.tallies.sums()
     }
 
     /// The present world, at least as new as `version`; kept for the next time, unless the thread is ending.
@@ -93,9 +133,13 @@ impl Current {
     fn fetch(&self, version: u64) -> Arc<World> {
         let world = self.get();
         let _ = KEPT.try_with(|kept| {
-            // A world that nobody else has any more is dropped after this.
-            let before = kept.replace(Keeper(Some(world.clone())));
-            drop(before);
+            // A world that nobody else has any more is dropped here; the tally is free for whoever asks first.
+            drop(kept.replace(Keeper(None)));
+            let tally = self.tallies.get(world.plans.len());
+            let counts = Arc::as_ptr(&tally);
+            // What is dropped sets `SEEN` back.
+            drop(kept.replace(Keeper(Some((world.clone(), tally)))));
+            TALLY.set(counts);
             SEEN.set((version, Arc::as_ptr(&world)));
         });
         world

@@ -59,7 +59,13 @@ impl Engine {
                     .then(|| self.decide_in(world, requests, now.get(), mode, observer, entry.as_deref_mut()))
             });
             match decided {
-                Some(Ok(decision)) => return decision,
+                Some(Ok((decision, plan))) => {
+                    if mode == Mode::Check {
+                        let would_deny = decision.would_deny == Some(true);
+                        self.world.count(plan, decision.verdict, would_deny);
+                    }
+                    return decision;
+                }
                 // The newer world is in place already, or the events that make it are: they were there before any state
                 // was written under it.
                 Some(Err(Outdated)) => {
@@ -80,7 +86,8 @@ impl Engine {
         mode: Mode,
         observer: &mut O,
         mut entry: Option<&mut Entry>,
-    ) -> Result<Decision, Outdated> {
+    ) -> Result<(Decision, Option<u32>), Outdated> {
+        let mut first = None;
         let mut sets: SmallVec<[Applied<'_>; 4]> = SmallVec::new();
         let mut seats = Seats::new();
         let mut observes = false;
@@ -89,9 +96,10 @@ impl Engine {
                 Ok(found) => found,
                 Err(verdict) => {
                     observer.restart();
-                    return Ok(Decision::without_limits(verdict));
+                    return Ok((Decision::without_limits(verdict), first));
                 }
             };
+            first = first.or(Some(plan.number));
             observer.resolved(plan, record);
             observes |= plan.observe;
             let account = record.map_or(Account::Anonymous, |record| Account::Subject(&record.subject.name));
@@ -135,14 +143,16 @@ impl Engine {
                     Attempt::Full => {
                         observer.restart();
                         decision = Decision::without_limits(Verdict::StoreFull);
-                        return Ok(decision);
+                        return Ok((decision, first));
                     }
                 }
             } else if !self.is_unchanged(&seats) {
                 continue;
             }
-            if mode == Mode::Check && decision.retry_after != Some(Nanos::ZERO) {
-                self.note_refusals(world, &seats, &judged, admitted, now);
+            let refuses = mode == Mode::Check && decision.retry_after() != Some(Nanos::ZERO);
+            if refuses && !self.note_refusals(world, &seats, &judged, admitted, now) {
+                spin_loop();
+                continue;
             }
             for judged in &judged {
                 let seat = &seats[judged.seat];
@@ -153,10 +163,10 @@ impl Engine {
                     || standing(seat, judged, now),
                 );
             }
-            return Ok(decision);
+            return Ok((decision, first));
         }
         observer.restart();
-        Ok(Decision::without_limits(Verdict::StoreFull))
+        Ok((Decision::without_limits(Verdict::StoreFull), first))
     }
 
     /// Finds what is stored for a seat; `None` if that was written under plans that this decision has not seen.
@@ -198,7 +208,7 @@ impl Engine {
     }
 
     /// Whether what a refusal was judged on stood there at one instant.
-    fn is_unchanged(&self, seats: &[Seat<'_>]) -> bool {
+    pub(super) fn is_unchanged(&self, seats: &[Seat<'_>]) -> bool {
         seats.iter().all(|seat| match seat.held {
             Held::Nowhere => seat.slots.guard().is_none_or(|(at, word)| self.store.read(at) == word),
             Held::Cell { at, word } => seats.len() == 1 || self.store.read(at) == word,

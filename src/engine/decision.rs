@@ -68,11 +68,29 @@ impl core::fmt::Display for Verdict {
     }
 }
 
+/// How long a request has to wait: until so many units have come, at so many per nanosecond. The division is left to
+/// whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    pub missing: u64,
+    /// 0: no wait helps.
+    pub per_nano: u64,
+}
+
+impl Retry {
+    pub(super) const NEVER: Retry = Retry { missing: 1, per_nano: 0 };
+
+    /// So many nanoseconds; `None`: no wait helps.
+    pub(super) fn after(nanos: Option<u64>) -> Retry {
+        nanos.map_or(Retry::NEVER, |missing| Retry { missing, per_nano: 1 })
+    }
+}
+
 /// A verdict and what the caller may do about it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Decision {
     pub(super) verdict: Verdict,
-    pub(super) retry_after: Option<Nanos>,
+    pub(super) retry: Retry,
     pub(super) delay: Nanos,
     pub(super) would_deny: Option<bool>,
 }
@@ -81,8 +99,23 @@ impl Decision {
     /// A decision that no limit took part in.
     #[inline]
     pub(super) fn without_limits(verdict: Verdict) -> Decision {
-        let retry_after = verdict.is_allowed().then_some(Nanos::ZERO);
-        Decision { verdict, retry_after, delay: Nanos::ZERO, would_deny: None }
+        let retry = if verdict.is_allowed() { Retry { missing: 0, per_nano: 1 } } else { Retry::NEVER };
+        Decision { verdict, retry, delay: Nanos::ZERO, would_deny: None }
+    }
+
+    /// Go ahead.
+    pub(super) const ALLOWED: Decision = Decision {
+        verdict: Verdict::Ok,
+        retry: Retry { missing: 0, per_nano: 1 },
+        delay: Nanos::ZERO,
+        would_deny: None,
+    };
+
+    /// A refusal by a throttle alone.
+    #[inline]
+    pub(super) fn throttled(missing: u64, per_nano: u64) -> Decision {
+        let retry = Retry { missing, per_nano };
+        Decision { verdict: Verdict::Throttled, retry, delay: Nanos::ZERO, would_deny: None }
     }
 
     /// The verdict; of several violated limits that of the longest wait.
@@ -99,7 +132,8 @@ impl Decision {
     /// The shortest time after which the same request would be admitted if nothing else happened: 0 if it
     /// is, `None` if no wait helps. In observe mode that of the decision that was not enforced.
     pub fn retry_after(&self) -> Option<Nanos> {
-        self.retry_after
+        let Retry { missing, per_nano } = self.retry;
+        (per_nano > 0).then(|| Nanos::new(missing.div_ceil(per_nano)))
     }
 
     /// How long to hold the request back; 0 unless the verdict is [`Verdict::Delayed`].
@@ -112,6 +146,15 @@ impl Decision {
         self.would_deny
     }
 }
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Decision) -> bool {
+        let parts = |of: &Decision| (of.verdict, of.retry_after(), of.delay, of.would_deny);
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Decision {}
 
 /// What a limit is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

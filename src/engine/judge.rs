@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::carry::Quota;
 use super::decide::{Held, Outdated};
-use super::decision::{Decision, LimitKind, Verdict};
+use super::decision::{Decision, LimitKind, Retry, Verdict};
 use super::slots::Slots;
 use super::state::Raw;
 use super::world::World;
@@ -185,7 +185,7 @@ pub(super) fn conclude(
     if denied {
         let violated = judged.iter().filter(|judged| is_violated(judged, seats, admitted));
         let (verdict, wait) = refusal(violated.map(|judged| (judged.limit.kind.name(), judged.wait)));
-        decision.retry_after = wait.map(Nanos::new);
+        decision.retry = Retry::after(wait);
         if !admitted {
             decision.verdict = verdict;
         }

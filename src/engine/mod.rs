@@ -8,10 +8,12 @@ mod adjust;
 mod admit;
 mod alerts;
 mod apply;
+mod batch;
 mod beside;
 mod book;
 mod capacity;
 mod carry;
+mod copy;
 mod current;
 mod debit;
 mod decide;
@@ -20,6 +22,7 @@ mod judge;
 mod keys;
 mod kinds;
 mod ledger;
+mod metrics;
 mod observe;
 mod owners;
 mod region;
@@ -39,8 +42,10 @@ mod world;
 use std::sync::Arc;
 
 pub use alerts::{Alert, Alerts, Threshold};
+pub use batch::Prepared;
 pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
+pub use metrics::{Metrics, PlanMetrics};
 pub use region::Region;
 pub use request::{Cost, PlanId, Request};
 pub use reserve::{RefundStatus, ReleaseStatus, SettleStatus, Settlement, Ticket};
@@ -53,12 +58,14 @@ use crate::plan::{Changes, Directory, Event, Ledger};
 use crate::store::{Store, Txn};
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
+use admit::Short;
 use alerts::Queue;
 use book::Book;
 use capacity::FullTotals;
 use current::Current;
 use observe::{Collect, Ignore};
 use owners::Owners;
+use request::Identity;
 use world::World;
 
 /// Whether a decision is to be carried out.
@@ -111,6 +118,8 @@ pub struct Engine {
     book: Book,
     alerts: Queue,
     key_format: Option<KeyFormat>,
+    /// Held while a snapshot's file is written: of two at once an older one could stay.
+    saving: Mutex<()>,
 }
 
 /// What an engine begins with.
@@ -197,7 +206,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Attaches the engine to memory that other processes share, as planned for its capacity.
+    /// Attaches the engine to memory that other processes share, as planned for its capacity; of a
+    /// [copy](Region::copy_of) it takes what is in it.
     pub fn region(mut self, region: Region) -> EngineBuilder {
         self.region = Some(region);
         self
@@ -208,10 +218,13 @@ impl EngineBuilder {
     /// # Errors
     /// The first thing wrong in the definitions, with its field, value and what would be right; a capacity that
     /// there is no memory for, or that the subjects do not fit into.
-    pub fn build(self) -> Result<Engine, ApplyError> {
+    pub fn build(mut self) -> Result<Engine, ApplyError> {
         let mut peppers = Peppers::default();
-        for pepper in self.peppers {
+        for pepper in std::mem::take(&mut self.peppers) {
             peppers.add(pepper).map_err(|error| ApplyError::invalid("pepper", error))?;
+        }
+        if self.region.as_ref().is_some_and(|region| region.copied) {
+            self.begin_with_copy(&peppers)?;
         }
         let shared = self.region.is_some();
         let begun = self.snapshot.as_ref().map(|snapshot| snapshot.hash);
@@ -234,20 +247,9 @@ impl EngineBuilder {
                 (store, Owners::seeded(seed), clock)
             }
         };
-        let engine = Engine {
-            world: Current::new(World::default()),
-            writer: Mutex::new(()),
-            store,
-            peppers,
-            clock: self.clock.unwrap_or(clock),
-            owners,
-            shared,
-            when_full: self.when_full,
-            full_totals: FullTotals::default(),
-            book: Book::new(self.ids),
-            alerts: Queue::new(self.alerts),
-            key_format: self.key_format,
-        };
+        let clock = self.clock.unwrap_or(clock);
+        let mut engine = Engine::empty(store, owners, shared, clock, peppers, (self.ids, self.alerts));
+        (engine.when_full, engine.key_format) = (self.when_full, self.key_format);
         let mut directory = Directory::default();
         if let Some(snapshot) = &self.snapshot {
             engine
@@ -269,6 +271,32 @@ impl EngineBuilder {
 }
 
 impl Engine {
+    /// Without plans and subjects, with room for so many ids and alerts.
+    fn empty(
+        store: Store,
+        owners: Owners,
+        shared: bool,
+        clock: Clock,
+        peppers: Peppers,
+        (ids, alerts): (u64, usize),
+    ) -> Engine {
+        Engine {
+            world: Current::new(World::default()),
+            writer: Mutex::new(()),
+            store,
+            peppers,
+            clock,
+            owners,
+            shared,
+            when_full: WhenFull::default(),
+            full_totals: FullTotals::default(),
+            book: Book::new(ids),
+            alerts: Queue::new(alerts),
+            key_format: None,
+            saving: Mutex::new(()),
+        }
+    }
+
     /// Begins an engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
@@ -308,15 +336,20 @@ impl Engine {
 
     /// Decides whether `request` may be made now, and debits it if so.
     pub fn check(&self, request: &Request<'_>) -> Decision {
-        self.check_at(request, self.now())
+        match request.identity {
+            // Its state is on its way while the clock is read.
+            Identity::AnonymousIn(_) => self.check_prepared(&self.prepare(request)),
+            _ => self.check_at(request, self.now()),
+        }
     }
 
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
     #[inline(always)]
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
         match self.admit(request, now.get()) {
-            true => Decision::without_limits(Verdict::Ok),
-            false => self.check_closer(request, now),
+            Short::Admitted => Decision::ALLOWED,
+            Short::Throttled { missing, per_nano } => Decision::throttled(missing, per_nano),
+            Short::Closer => self.check_closer(request, now),
         }
     }
 

@@ -32,6 +32,8 @@ use crate::time::{SystemClock, boot_id};
 /// ```
 pub struct Region {
     pub(super) memory: Memory,
+    /// Whether it is only to be read.
+    pub(super) copied: bool,
 }
 
 impl Region {
@@ -42,7 +44,40 @@ impl Region {
     /// # Errors
     /// What the system says of the file.
     pub fn file(path: impl AsRef<Path>, bytes: u64) -> Result<Region, RegionError> {
-        Memory::file(path.as_ref(), bytes).map(|memory| Region { memory })
+        Memory::file(path.as_ref(), bytes).map(|memory| Region { memory, copied: false })
+    }
+
+    /// What is in a region's file, for an engine of its own: a report, or a backup, beside the processes that are attached
+    /// to it. Nothing is ever written to the file, and it need not be writable.
+    ///
+    /// [`build`](crate::EngineBuilder::build) reads it, as it stands then, into the engine's own memory, which goes on
+    /// by itself: the engine's plans may be others than those of the attached processes, and what it debits or changes is seen
+    /// by nobody else. Its capacity is what it holds in addition to what was copied; its clock is the region's; ids of
+    /// requests are not in a region. What is kept of a registered subject's or a pool's limits of a place and unit is that
+    /// of one instant; so is each limit of anybody else.
+    ///
+    /// ```
+    /// use tollgate::{Capacity, Changes, Engine, Plan, Quota, Region, Request};
+    /// # let path = std::env::temp_dir().join(format!("tollgate-region-copy-doc-{}", std::process::id()));
+    /// let capacity = Capacity::new().cells(10_000).lines(1_000);
+    /// let changes = Changes::new().plan("free", Plan::new().quota(Quota::new(2, "day")));
+    /// let region = Region::file(&path, capacity.region_bytes())?;
+    /// let live = Engine::attach(region).capacity(capacity).changes(changes.clone()).build()?;
+    /// let visitor = Request::anonymous("free", "192.0.2.1");
+    /// assert!(live.check(&visitor).is_allowed());
+    ///
+    /// let copy = Engine::attach(Region::copy_of(&path)?).changes(changes).build()?;
+    /// assert!(copy.check(&visitor).is_allowed());
+    /// assert!(!copy.check(&visitor).is_allowed());
+    /// assert!(live.check(&visitor).is_allowed());
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the system says of the file. What else it may be shows when the engine is built.
+    pub fn copy_of(path: impl AsRef<Path>) -> Result<Region, RegionError> {
+        Memory::view(path.as_ref()).map(|memory| Region { memory, copied: true })
     }
 
     /// Memory that the caller maps; zeros, or a region that was formatted before.
@@ -57,7 +92,9 @@ impl Region {
     pub unsafe fn from_raw(start: NonNull<u8>, bytes: usize) -> Result<Region, RegionError> {
         // SAFETY: the caller's promise.
         let memory = unsafe { Memory::mapped(start, bytes, Box::new(())) };
-        memory.map(|memory| Region { memory }).ok_or(RegionError::Damaged { what: "alignment" })
+        memory
+            .map(|memory| Region { memory, copied: false })
+            .ok_or(RegionError::Damaged { what: "alignment" })
     }
 }
 
@@ -65,6 +102,13 @@ impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Region").field("bytes", &(self.memory.words() * 16)).finish()
     }
+}
+
+/// The same clock, found and not fixed: of a region that nobody was at since the last reboot it is a new one.
+pub(super) fn clock_seen(store: &Store) -> SystemClock {
+    let found = store.read(CLOCK);
+    let same_boot = found != 0 && (found >> 64) as u64 == boot_id() >> 1;
+    if same_boot { SystemClock::with_offset(found as u64) } else { SystemClock::start() }
 }
 
 /// The clock that all engines of a region share: its offset is fixed by the first, and again after a reboot.

@@ -226,7 +226,10 @@ impl Engine {
         match self.book.take(id) {
             Ok(()) => {}
             Err(Refused::InUse) => return Err(IdError::new(ticket.id)),
-            Err(Refused::Full) => return Ok(Decision::without_limits(Verdict::StoreFull)),
+            Err(Refused::Full) => {
+                self.world.count(None, Verdict::StoreFull, false);
+                return Ok(Decision::without_limits(Verdict::StoreFull));
+            }
         }
         let late_from = ticket.ttl.map(|ttl| now.get().saturating_add(ttl.get()));
         let mut entry = Entry { late_from, ..Entry::default() };
@@ -313,7 +316,7 @@ impl Engine {
                 let past = entry.late_from.is_none();
                 (entry.closed, entry.released) = (true, true);
                 if !past {
-                    shard.closed(id);
+                    self.book.closed(id);
                 }
                 slots.iter().for_each(|taken| self.free_slot(taken));
                 Some(Some(Ok((status, overdraft))))

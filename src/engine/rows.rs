@@ -2,7 +2,7 @@
 //!
 //! | word | bits |
 //! | --- | --- |
-//! | head | what every line that is no limit has; the date; bit 44 of the high part: debited |
+//! | head | what every line that is no limit has; the date; of the high part bit 44: debited, 45: open |
 //! | count, low half | requests refused |
 //! | quota 0 | 0..64 used; open: the counter's charge less what is used |
 //! | quota 1 | 0..64 what was left after the day's last debit; open: the quota's limit |
@@ -19,6 +19,7 @@ use crate::calendar::Date;
 use crate::store::{Head, Line, Txn, raised};
 
 const DEBITED: u64 = 1 << 44;
+const OPEN: u64 = 1 << 45;
 const DAY: u64 = 86_400_000_000_000;
 
 /// A row as it stands in its line.
@@ -27,6 +28,7 @@ pub(super) struct Row {
     pub refused: u64,
     /// Whether there was a debit.
     pub debited: bool,
+    pub open: bool,
     /// Used; of an open row the counter's charge less that, modulo 2^64.
     pub used: i64,
     /// What was left; of an open row the limit.
@@ -39,6 +41,7 @@ impl Row {
         Row {
             refused: count as u64,
             debited: Head::of(head).high & DEBITED != 0,
+            open: Head::of(head).high & OPEN != 0,
             used: used as i64,
             left: left as u64,
         }
@@ -46,18 +49,25 @@ impl Row {
 
     /// An open row whose counter stands at `charged`, closed.
     pub(super) fn closed(self, charged: i64) -> Row {
-        Row { used: charged.wrapping_sub(self.used), left: remaining(self.left, charged), ..self }
+        Row {
+            used: charged.wrapping_sub(self.used),
+            left: remaining(self.left, charged),
+            open: false,
+            ..self
+        }
     }
 
     /// A closed row, opened: what the counter gains from `charged` on is its.
     pub(super) fn opened(self, charged: i64, limit: u64) -> Row {
-        Row { used: charged.wrapping_sub(self.used), left: limit, debited: true, ..self }
+        Row { used: charged.wrapping_sub(self.used), left: limit, debited: true, open: true, ..self }
     }
 
     /// Plans it for its line in the place of `before`.
     pub(super) fn write(self, txn: &mut Txn<'_>, line: Line, before: [u128; 4]) {
         let [head, count, used, left] = before;
-        let high = Head::of(head).high & !DEBITED | if self.debited { DEBITED } else { 0 };
+        let flag = |set: bool, flag: u64| if set { flag } else { 0 };
+        let high =
+            Head::of(head).high & !(DEBITED | OPEN) | flag(self.debited, DEBITED) | flag(self.open, OPEN);
         let new = [
             (line.head(), head, Head { high, ..Head::of(head) }.word()),
             (line.quota(0), used, u128::from(self.used as u64)),
@@ -104,11 +114,11 @@ mod tests {
 
     #[test]
     fn a_row_goes_on_with_its_counter() {
-        let row = Row { refused: 2, debited: false, used: 5, left: 0 };
+        let row = Row { refused: 2, debited: false, open: false, used: 5, left: 0 };
         // The counter stands at 3, of which nothing is the row's; then 4 are debited.
         let open = row.opened(3, 10);
-        assert_eq!(open.closed(7), Row { refused: 2, debited: true, used: 9, left: 3 });
+        assert_eq!(open.closed(7), Row { refused: 2, debited: true, open: false, used: 9, left: 3 });
         let granted = row.opened(-4, 10);
-        assert_eq!(granted.closed(-1), Row { refused: 2, debited: true, used: 8, left: 11 });
+        assert_eq!(granted.closed(-1), Row { refused: 2, debited: true, open: false, used: 8, left: 11 });
     }
 }

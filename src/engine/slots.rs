@@ -8,8 +8,6 @@
 //! A slot is 0, or the first instant after its lease (bits 0..64) and a number that the owner's slots never had before (64..127).
 //! Whatever changes one of them changes the count of number 0, which so answers for all of them.
 
-use smallvec::SmallVec;
-
 use super::Engine;
 use super::decide::ATTEMPTS;
 use super::kinds::{Kind, Spot};
@@ -23,6 +21,9 @@ const SLOTS: u64 = 2;
 
 /// Ended slots that one decision gives up besides the one it takes.
 const MANY: usize = 32;
+
+/// With so many words planned, a decision gives up no more of them: the rest is for its other limits.
+const MOST_WORDS: usize = 64;
 
 /// Which slot a request took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,13 +46,13 @@ impl Taken {
     }
 }
 
-/// The slots of one owner and limit, as one look found them.
+/// The slots of one owner and limit, as one look found them. Small where there are none, as for nearly all limits.
 #[derive(Clone, Default)]
 pub(super) struct Slots {
     /// Number 0, if there is one.
-    first: Option<Spot>,
+    first: Option<Box<Spot>>,
     /// By number less 1; none where nothing was ever taken, or it is of no use any more.
-    others: SmallVec<[Option<Spot>; 4]>,
+    others: Vec<Option<Spot>>,
 }
 
 fn end_of(slot: u128) -> u64 {
@@ -80,7 +81,7 @@ impl Slots {
 
     /// The word that changes with any of them, and what it was.
     pub(super) fn guard(&self) -> Option<(At, u128)> {
-        self.first.map(|(line, words)| (line.count(), words[1]))
+        self.first.as_deref().map(|(line, words)| (line.count(), words[1]))
     }
 
     /// The first slot that is free at `now`, by its index.
@@ -105,7 +106,7 @@ impl Engine {
             let others = 1..=(words[1] as u32).min(most);
             let others = others.map(|number| self.look_at(owner, line, kind(number))).collect();
             if self.store.read(guard.count()) == words[1] {
-                return Slots { first: Some(first), others };
+                return Slots { first: Some(Box::new(first)), others };
             }
             spin_loop();
         }
@@ -123,7 +124,7 @@ impl Engine {
         now: u64,
     ) -> Result<Taken, NoRoom> {
         let kind = |number: u32| Kind::Slots { line, number };
-        let Some((first, words)) = slots.first else {
+        let Some((first, words)) = slots.first.as_deref().copied() else {
             self.spot(txn, world, owner, line, kind(0), now)?;
             return Err(NoRoom::Taken);
         };
@@ -149,6 +150,9 @@ impl Engine {
                 .map(move |(k, slot)| (*line, words[1], k, slot))
         });
         for (line, count, k, slot) in ended.take(MANY) {
+            if txn.words() >= MOST_WORDS {
+                break;
+            }
             if line != other {
                 txn.write(line.count(), count, raised(count, 1));
             }

@@ -13,22 +13,25 @@
 //! of one instant; so is each limit of anybody else. No key is in it, and of anonymous subjects nothing but a keyed hash: with
 //! the seed, which it holds, somebody can find out whether a name that he guesses is among them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Engine;
+use super::beside::{Companion, KEPT};
 use super::book::{Debit, Entry, Part, What};
 use super::decide::ATTEMPTS;
 use super::kinds::{Kind, date_number, date_of};
+use super::rows::Row;
 use super::slots::Taken;
 use super::state::head_tag;
 use super::world::World;
+use super::{Capacity, Engine};
+use crate::calendar::Date;
 use crate::error::SnapshotError;
 use crate::key::KeyState;
-use crate::plan::{EVENT_WORDS, LineUse};
+use crate::plan::{EVENT_WORDS, LineUse, QUOTAS};
 use crate::snapshot::{Block, Decoder, Encoder, Periodic, Writer, load, read, replace};
 use crate::store::{Head, Stored};
 use crate::sync::spin_loop;
@@ -154,6 +157,12 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Room for all that it holds, and for no more.
+    pub fn capacity(&self) -> Capacity {
+        let (cells, lines) = (self.cells.len() as u64, self.lines.len() as u64);
+        Capacity::new().cells(cells + lines).lines(lines)
+    }
+
     /// When it was taken, by the engine's clock.
     pub fn taken_at(&self) -> Nanos {
         Nanos::new(self.at)
@@ -204,6 +213,27 @@ impl<'w, W: Write> Blocks<'w, W> {
     }
 }
 
+/// Rows of usage logs that were written.
+#[derive(Default)]
+struct Written {
+    /// Their counts as they were then, by hash.
+    rows: HashMap<u64, u128>,
+    /// Those that went on with a counter, and have not been looked at again.
+    open: HashSet<u64>,
+    /// What is written later, and its counts before any row was read: no row has begun where they are the same.
+    owned: HashMap<u64, u128>,
+}
+
+/// The lines of limits that registered subjects and pools have.
+fn owned_by(world: &World) -> impl Iterator<Item = (u64, &LineUse)> {
+    let subjects = world.subjects.values().flat_map(|subject| {
+        let plans = subject.plans.iter().filter_map(|&number| world.plan(number));
+        plans.flat_map(|plan| plan.subject_lines()).map(|used| (subject.owner, used))
+    });
+    let pools = world.plans.iter().flatten();
+    subjects.chain(pools.flat_map(|plan| plan.pool.lines.iter().map(|used| (plan.pool_owner, used))))
+}
+
 impl Engine {
     /// Writes a snapshot to a file: beside it first, and in its place when all of it is on the disk. Whatever happens on the
     /// way, the file is the whole old or the whole new one. Decisions go on meanwhile.
@@ -211,6 +241,7 @@ impl Engine {
     /// # Errors
     /// What the system says of the file; it is as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
+        let _saving = self.saving.lock();
         replace(path.as_ref(), |out| self.write_content(out))
     }
 
@@ -244,13 +275,27 @@ impl Engine {
         about.u8(specified.into()).u128(seed).u32(self.store.base()).u64(self.now().get());
         writer.block(ENGINE, about.payload())?;
 
-        // What is stored is written under events that are known when it is read: they are written last.
-        let mut lines = Blocks::new(&mut writer, LINES);
-        let mut written = HashSet::new();
-        self.write_owned(&world, &mut lines, &mut written)?;
-        self.write_others(&mut lines, &written)?;
-        lines.finish()?;
+        // What is stored is written under events that are known when it is read: they are written last. Cells come before
+        // lines, as one may become a line meanwhile.
         self.write_cells(&mut writer)?;
+        let mut lines = Blocks::new(&mut writer, LINES);
+        let owned =
+            owned_by(&world).flat_map(|(owner, used)| self.lines_of(owner, used).map(|(hash, _)| hash));
+        let counts =
+            owned.map(|hash| (hash, self.stored_line(hash).map_or(0, |(_, words)| words[1] >> 64))).collect();
+        let mut written = self.write_others(&mut lines, counts)?;
+        for (owner, used) in owned_by(&world) {
+            self.write_line_of(owner, used, &mut lines, &mut written)?;
+        }
+        // What was closed before its owner's lines were read is as it was then, or as it was corrected later.
+        for &hash in &written.open {
+            if let Some((hash, words)) = self.stored_line(hash)
+                && written.rows.get(&hash) != Some(&(words[1] >> 64))
+            {
+                encode_line(lines.next()?, hash, &words);
+            }
+        }
+        lines.finish()?;
         let world = self.world.get();
         let mut events = Blocks::new(&mut writer, EVENTS);
         for event in world.directory.list() {
@@ -261,14 +306,11 @@ impl Engine {
         }
         events.finish()?;
 
+        // Copied: no request waits for a disk.
+        let known = self.book.list();
         let mut book = Blocks::new(&mut writer, BOOK);
-        for shard in self.book.shards() {
-            // What a shard holds is copied: no request waits for a disk.
-            let entries: Vec<(u128, Entry)> =
-                shard.lock().entries().map(|(id, entry)| (id, entry.clone())).collect();
-            for (id, entry) in entries {
-                encode_entry(book.next()?, id, &entry);
-            }
+        for (id, entry) in known {
+            encode_entry(book.next()?, id, &entry);
         }
         book.finish()?;
 
@@ -293,87 +335,91 @@ impl Engine {
         Ok(())
     }
 
-    /// What registered subjects and pools have.
-    fn write_owned<W: Write>(
-        &self,
-        world: &World,
-        lines: &mut Blocks<'_, W>,
-        written: &mut HashSet<u64>,
-    ) -> io::Result<()> {
-        for subject in world.subjects.values() {
-            for plan in subject.plans.iter().filter_map(|&number| world.plan(number)) {
-                for used in plan.subject_lines() {
-                    self.write_line_of(subject.owner, used, lines, written)?;
-                }
-            }
-        }
-        for plan in world.plans.iter().flatten() {
-            for used in &plan.pool.lines {
-                self.write_line_of(plan.pool_owner, used, lines, written)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Everything that an owner has for the limits of a line, as it stood at one instant: whoever changes any of it changes
-    /// the count of its first line.
+    /// Everything that an owner has for the limits of a line, as it stood at one instant, after the rows that were written
+    /// before: whoever changes any of it changes the count of its first line or of one beside it.
     fn write_line_of<W: Write>(
         &self,
         owner: u64,
         used: &LineUse,
         lines: &mut Blocks<'_, W>,
-        written: &mut HashSet<u64>,
+        written: &mut Written,
     ) -> io::Result<()> {
         let line = used.shape.line;
         let hashes: Vec<u64> = self.lines_of(owner, used).map(|(hash, _)| hash).collect();
+        let row = |slot: usize, date: Date| self.owners.hash_of(owner, line, Kind::Row { line, slot, date });
         let mut found = Vec::new();
+        let mut companions = [(Companion::default(), None); QUOTAS];
         for _ in 0..ATTEMPTS {
             found.clear();
-            let all = hashes.iter().filter_map(|&hash| Some((hash, self.stored_line(hash)?)));
-            found.extend(all);
-            // The rows that go on with a counter.
-            for slot in (0..crate::plan::QUOTAS).filter(|&slot| used.quotas[slot]) {
+            found.extend(hashes.iter().filter_map(|&hash| self.stored_line(hash)));
+            // Of slots the first one answers for all.
+            let guards = if used.cap.is_some() { found.len().min(1) } else { found.len() };
+            for slot in (0..QUOTAS).filter(|&slot| used.quotas[slot]) {
                 let beside = self.look_at(owner, line, Kind::Beside { line, slot });
-                let companion = beside.map(|(_, words)| super::beside::Companion::of(&words));
-                if let Some(date) = companion.and_then(|companion| companion.row) {
-                    let hash = self.owners.hash_of(owner, line, Kind::Row { line, slot, date });
-                    found.extend(self.stored_line(hash).map(|words| (hash, words)));
-                }
+                let companion = beside.map(|(_, words)| Companion::of(&words)).unwrap_or_default();
+                companions[slot] = (companion, beside.map(|(_, words)| words[1] >> 64));
+                // The one that goes on with the counter.
+                let date = companion.row;
+                found.extend(date.and_then(|date| self.stored_line(row(slot, date))));
             }
-            let unchanged = found.first().is_none_or(|(hash, words)| {
-                self.stored_line(*hash).is_some_and(|again| again[1] == words[1])
-            });
-            if unchanged {
+            let unchanged = |&(hash, words): &(u64, [u128; 4])| {
+                self.stored_line(hash).is_some_and(|(_, again)| again[1] == words[1])
+            };
+            if found[..guards].iter().all(unchanged) {
                 break;
             }
             spin_loop();
         }
+        for (slot, &(companion, count)) in companions.iter().enumerate() {
+            let Some(newest) = companion.newest else { continue };
+            let beside = self.owners.hash_of(owner, line, Kind::Beside { line, slot });
+            if written.owned.get(&beside).copied() == count {
+                // No row has begun or ended since: all others were written as they are.
+                continue;
+            }
+            let dates = (0..KEPT).map(|days| Date::from_days(newest.days() - days));
+            let others = dates.filter(|&date| companion.row != Some(date));
+            found.extend(others.filter_map(|date| self.stored_line(row(slot, date))));
+        }
         for (hash, words) in &found {
-            if written.insert(*hash) {
+            written.open.remove(hash);
+            if written.rows.get(hash) != Some(&(words[1] >> 64)) {
                 encode_line(lines.next()?, *hash, words);
             }
         }
         Ok(())
     }
 
-    fn stored_line(&self, hash: u64) -> Option<[u128; 4]> {
+    fn stored_line(&self, hash: u64) -> Option<(u64, [u128; 4])> {
         match self.look(hash).0 {
-            super::decide::Held::Line { words, .. } => Some(words),
+            super::decide::Held::Line { words, .. } => Some((hash, words)),
             _ => None,
         }
     }
 
-    /// All other lines but those of keys.
-    fn write_others<W: Write>(&self, lines: &mut Blocks<'_, W>, written: &HashSet<u64>) -> io::Result<()> {
+    /// All lines but those of keys and of `owned` hashes. Gives the rows of usage logs among them.
+    fn write_others<W: Write>(
+        &self,
+        lines: &mut Blocks<'_, W>,
+        owned: HashMap<u64, u128>,
+    ) -> io::Result<Written> {
+        let mut written = Written { owned, ..Written::default() };
         for stored in self.store.stored() {
             let Stored::Line { words, .. } = stored else { continue };
             let head = Head::of(words[0]);
-            let is_key = head.segment == 0 && Kind::of(head) == Some(Kind::Key);
-            if head.tag != 0 && !is_key && !written.contains(&head.tag) {
-                encode_line(lines.next()?, head.tag, &words);
+            let kind = (head.segment == 0).then(|| Kind::of(head)).flatten();
+            if head.tag == 0 || kind == Some(Kind::Key) || written.owned.contains_key(&head.tag) {
+                continue;
+            }
+            encode_line(lines.next()?, head.tag, &words);
+            if matches!(kind, Some(Kind::Row { .. })) {
+                written.rows.insert(head.tag, words[1] >> 64);
+                if Row::of(&words).open {
+                    written.open.insert(head.tag);
+                }
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     fn write_cells<W: Write>(&self, writer: &mut Writer<W>) -> io::Result<()> {
@@ -496,3 +542,6 @@ fn decode_key(from: &mut Decoder<'_>) -> Result<StoredKey, SnapshotError> {
     };
     Ok(StoredKey { pepper, bytes, listed, revoked })
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod forged;

@@ -3,9 +3,12 @@
 //! **Fast path.** The counter's stamp is that of the present window and day, nothing is special, no level is crossed: the
 //! counter alone says everything. **Slow path.** The [`Companion`] and the day's [`Row`] are changed with it.
 
+use smallvec::SmallVec;
+
 use super::Engine;
 use super::alerts::Alert;
 use super::beside::Companion;
+use super::capacity::FullCounts;
 use super::debit::{Attempt, Effects};
 use super::decide::ATTEMPTS;
 use super::judge::{Account, Judged, Seat, State, is_violated};
@@ -200,7 +203,8 @@ impl Engine {
         Ok(Some(date))
     }
 
-    /// Counts a refusal by every quota that is violated, for the log and for alerts.
+    /// Counts a refusal by every quota that is violated, for the log and for alerts. `false`, and nothing was counted: what it
+    /// was judged on has changed since, and a later window was refused in already, so that it is to be judged again.
     pub(super) fn note_refusals(
         &self,
         world: &World,
@@ -208,55 +212,100 @@ impl Engine {
         judged: &[Judged<'_>],
         admitted: bool,
         now: u64,
-    ) {
-        for judged in judged.iter().filter(|judged| is_violated(judged, seats, admitted)) {
-            let seat = &seats[judged.seat];
-            let (Kind::Quota { slot, .. }, State::Quota(open)) = (&judged.limit.kind, judged.state) else {
-                continue;
-            };
-            if !seat.account.is_anonymous() {
-                self.note_refusal(world, seat, *slot, judged.limit, &open, now);
+    ) -> bool {
+        let violated = judged.iter().filter(|judged| is_violated(judged, seats, admitted));
+        let refusals: SmallVec<[Refusal<'_>; 4]> = violated
+            .filter_map(|judged| match (&judged.limit.kind, judged.state) {
+                (Kind::Quota { slot, .. }, State::Quota(open)) => {
+                    let (seat, limit) = (&seats[judged.seat], judged.limit);
+                    (!seat.account.is_anonymous()).then_some(Refusal { seat, slot: *slot, limit, open })
+                }
+                _ => None,
+            })
+            .collect();
+        let mut stands = admitted;
+        for some in refusals.chunks(AT_ONCE) {
+            let mut counted = false;
+            for _ in 0..ATTEMPTS {
+                let mut txn = self.store.transaction();
+                let mut raised: SmallVec<[Alert; 2]> = SmallVec::new();
+                let mut counts = FullCounts::default();
+                let late = some
+                    .iter()
+                    .filter(|refusal| {
+                        self.note_refusal(&mut txn, world, refusal, now, &mut raised, &mut counts)
+                    })
+                    .count();
+                if late > 0 && !stands && !self.is_unchanged(seats) {
+                    return false;
+                }
+                if txn.commit() {
+                    if counts != FullCounts::default() {
+                        self.full_totals.add(&counts);
+                    }
+                    self.raise(raised);
+                    counted = true;
+                    break;
+                }
+                spin_loop();
             }
+            if !counted {
+                let unlogged = some.len() as u64;
+                self.full_totals.add(&FullCounts { unlogged, ..Default::default() });
+            }
+            // What is counted is not judged again.
+            stands = true;
         }
+        true
     }
 
+    /// Plans that a refusal is counted. Whether a later window was refused in before.
     fn note_refusal(
         &self,
+        txn: &mut Txn<'_>,
         world: &World,
-        seat: &Seat<'_>,
-        slot: usize,
-        limit: &Limit,
-        open: &Open,
+        &Refusal { seat, slot, limit, ref open }: &Refusal<'_>,
         now: u64,
-    ) {
-        let Some(schedule) = seat.schedule(slot) else { return };
-        for _ in 0..ATTEMPTS {
-            let mut txn = self.store.transaction();
-            let Ok(Some((line, words))) = self.companion(&txn, world, seat, slot, now) else { break };
-            let mut companion = Companion::of(&words);
-            let before = companion;
-            let breached = companion.breach(schedule, open.start);
-            if let Account::Subject(_) = seat.account {
-                let date = schedule.era().days().date_at(schedule.era().day_start(open.counter.stamp));
-                if companion.reach(date) {
-                    let Ok(Some((line, words))) = self.row_spot(&txn, world, seat, slot, date, now) else {
-                        break;
-                    };
-                    let row = Row::of(&words);
-                    Row { refused: row.refused.saturating_add(1), ..row }.write(&mut txn, line, words);
-                }
-            }
-            if companion != before {
-                companion.write(&mut txn, line, words);
-            }
-            if txn.commit() {
-                if breached {
-                    self.raise([Alert::new(seat, limit, None, open.start)]);
-                }
-                return;
-            }
-            spin_loop();
+        raised: &mut SmallVec<[Alert; 2]>,
+        counts: &mut FullCounts,
+    ) -> bool {
+        let Some(schedule) = seat.schedule(slot) else { return false };
+        let Ok(Some((line, words))) = self.companion(txn, world, seat, slot, now) else {
+            counts.unlogged += 1;
+            return false;
+        };
+        let mut companion = Companion::of(&words);
+        let before = companion;
+        let late = companion.is_breached_after(schedule, open.start);
+        if companion.breach(schedule, open.start) {
+            raised.push(Alert::new(seat, limit, None, open.start));
         }
-        self.full_totals.add(&super::FullCounts { unlogged: 1, ..Default::default() });
+        if let Account::Subject(_) = seat.account {
+            let date = schedule.era().days().date_at(schedule.era().day_start(open.counter.stamp));
+            if companion.reach(date) {
+                match self.row_spot(txn, world, seat, slot, date, now) {
+                    Ok(Some((line, words))) => {
+                        let row = Row::of(&words);
+                        Row { refused: row.refused.saturating_add(1), ..row }.write(txn, line, words);
+                    }
+                    _ => counts.unlogged += 1,
+                }
+            }
+        }
+        if companion != before {
+            companion.write(txn, line, words);
+        }
+        late
     }
 }
+
+/// A quota that refuses a request.
+struct Refusal<'w> {
+    seat: &'w Seat<'w>,
+    slot: usize,
+    limit: &'w Limit,
+    open: Open,
+}
+
+/// So many refusals are counted as one: each changes seven words at most.
+const AT_ONCE: usize = 16;

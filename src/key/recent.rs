@@ -60,6 +60,12 @@ impl Recent {
         if (word ^ tag.0) & TAG == 0 { ((word & NUMBER) as u32).checked_sub(1) } else { None }
     }
 
+    /// Asks for the set of a tag.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, tag: Tag) {
+        self.set(tag)[0].prefetch();
+    }
+
     /// Remembers a key that has just been verified.
     pub(super) fn put(&self, tag: Tag, number: u32) {
         let number = u128::from(number) + 1;

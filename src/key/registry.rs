@@ -181,6 +181,12 @@ impl<S> Registry<S> {
         self.by_number.get(number as usize).map(|entry| &entry.brief)
     }
 
+    /// Asks for what [`seen_of_late`](Registry::seen_of_late) will look at first.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, key: &[u8]) {
+        self.recent.prefetch(self.recent.tag(key));
+    }
+
     #[inline(never)]
     fn verify(&self, peppers: &Peppers, key: &[u8]) -> Found<'_, S> {
         let mut found = Found::Unknown;

@@ -84,6 +84,8 @@ pub(crate) struct LimitSet {
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledPlan {
     pub name: Arc<str>,
+    /// Given by the directory.
+    pub number: u32,
     /// Sorted; empty: every stage.
     stages: Vec<Box<str>>,
     pub observe: bool,
@@ -136,6 +138,17 @@ impl CompiledPlan {
 
     fn sets(&self) -> impl Iterator<Item = &LimitSet> {
         core::iter::once(&self.own).chain(&self.route_limits).chain([&self.pool])
+    }
+
+    /// Words of state that one decision under this plan changes at most: those of the lines, which may have to be made first;
+    /// of each quota of a subject what is kept beside it and the rows of two days; two lines of each concurrency limit.
+    pub(crate) fn most_words(&self) -> usize {
+        let count = |set: &LimitSet, line: usize, quota: usize| {
+            let quotas = set.limits.iter().filter(|limit| matches!(limit.kind, Kind::Quota { .. })).count();
+            set.lines.len() * line + quotas * quota
+        };
+        let routes = self.route_limits.iter().map(|set| count(set, 8, 11)).max();
+        count(&self.own, 8, 11) + routes.unwrap_or(0) + count(&self.pool, 4, 3)
     }
 
     /// The quota that stands in a line's slot, if the plan has it.
@@ -199,6 +212,7 @@ impl CompiledPlan {
         }
         let mut compiled = CompiledPlan {
             name: name.into(),
+            number: 0,
             stages,
             observe: plan.observe,
             own: LimitSet::default(),

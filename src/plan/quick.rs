@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::compile::{Alert, Kind, LimitSet, LineUse};
+use super::compile::{Alert, Kind, Limit, LimitSet, LineUse};
 use super::directory::QUOTAS;
 use crate::algo::{gcra, quota};
 use crate::sync::Number;
@@ -18,6 +18,8 @@ pub(crate) struct Quick {
     pub throttle: Option<gcra::Narrow>,
     /// By slot; none for one that the plan does not use.
     pub quotas: [Option<QuickQuota>; QUOTAS],
+    /// Whether a throttle that delays nobody is the only limit: what it refuses is refused.
+    pub refuses: bool,
     /// Where the line stands, if these are the limits of a pool.
     pub hint: Number,
 }
@@ -54,7 +56,8 @@ impl LimitSet {
         let (line, segment, unit) = (shape.line, shape.segment, unit.clone());
         let quotas = [const { None }; QUOTAS];
         let hint = Number::default();
-        let mut quick = Quick { line, segment, cell_segment: 0, unit, throttle: None, quotas, hint };
+        let mut quick =
+            Quick { line, segment, cell_segment: 0, unit, throttle: None, quotas, refuses: false, hint };
         for limit in &self.limits {
             match &limit.kind {
                 Kind::Throttle { .. } => quick.throttle = Some(shape.throttle.as_ref()?.narrow()?),
@@ -70,6 +73,7 @@ impl LimitSet {
         }
         if quick.throttle.is_some() && quick.quotas.iter().all(Option::is_none) {
             quick.cell_segment = segment;
+            quick.refuses = matches!(self.limits[..], [Limit { kind: Kind::Throttle { max_delay: 0 }, .. }]);
         }
         Some(quick)
     }

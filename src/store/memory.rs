@@ -81,6 +81,23 @@ impl Memory {
         unsafe { Memory::mapped(start, bytes, Box::new(map)) }.ok_or(damaged)
     }
 
+    /// A file as it is, to be read: what is written to the words stays in this process.
+    pub(crate) fn view(path: &Path) -> Result<Memory, RegionError> {
+        let io = |error: std::io::Error| RegionError::Io {
+            path: path.display().to_string(),
+            problem: error.to_string(),
+        };
+        let file = std::fs::File::open(path).map_err(io)?;
+        // SAFETY: a mapping of this process's own, for which pages are copied that are written to. As long as nothing is
+        // written the words are those of the file, which others change through 16-byte atomics only.
+        let mut map = unsafe { memmap2::MmapOptions::new().map_copy(&file) }.map_err(io)?;
+        let bytes = map.len();
+        let damaged = RegionError::TooSmall { bytes: 0, needed: bytes as u64 };
+        let start = NonNull::new(map.as_mut_ptr()).ok_or(damaged.clone())?;
+        // SAFETY: the mapping is read and write, and lives as long as `map`.
+        unsafe { Memory::mapped(start, bytes, Box::new(map)) }.ok_or(damaged)
+    }
+
     /// Words in memory that `keeper` maps.
     ///
     /// # Safety

@@ -15,6 +15,7 @@ mod models;
 mod process;
 mod record;
 mod region;
+mod stored;
 #[cfg(all(test, shuttle))]
 mod storms;
 mod table;
@@ -24,13 +25,14 @@ mod txn;
 
 pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line, level_under, with_level};
 pub(crate) use memory::At;
+pub(crate) use stored::Stored;
 pub(crate) use txn::{Claim, NoRoom, Txn, raised};
 
 use crate::sync::{AtomicU64, Mutex, Ordering, Word};
 use cell::Cell;
 pub(crate) use memory::Memory;
-pub(crate) use record::Entry;
 use record::Records;
+pub(crate) use record::{ENTRIES, Entry};
 use table::{CELLS, Control, GROUP, Geometry, LINES, Table, WINDOW};
 
 /// Offsets of the words that belong to the whole store, each on a line of its own.
@@ -105,6 +107,12 @@ impl Glanced<'_> {
     pub(crate) fn replace(self, new: u128) -> bool {
         self.word.replace(self.value, new).is_ok()
     }
+
+    /// Whether the word is all that was seen.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.word.load(Ordering::Acquire) == self.value
+    }
 }
 
 /// How much a store can hold.
@@ -118,15 +126,6 @@ pub(crate) struct Size {
     pub events: u32,
     /// Groups that a heap's table begins with, if it is not free to choose.
     pub base: Option<u32>,
-}
-
-/// What a cell of the table holds, and what names it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stored {
-    /// The hash is one that finds the cell.
-    Level { hash: u64, segment: u32, level: u64 },
-    /// Of a line that has no owner (any more) the head's tag is 0.
-    Line { words: [u128; 4] },
 }
 
 /// Cells in use per hundred that a table of the planned size has.
@@ -266,6 +265,22 @@ impl Store {
     #[inline(always)]
     pub(crate) fn find_glanced(&self, hash: u64) -> Option<Glanced<'_>> {
         self.find_by(hash, Word::glance)
+    }
+
+    /// Asks for the line in which the cell of a hash stands nearly always.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let tag = self.table.tag(hash);
+        let home = self.table.old_home(hash, self.geometry.load(Ordering::Acquire));
+        self.memory.word(self.table.line(home, tag, 0)).prefetch();
+    }
+
+    /// Asks for a line, if there is one of this number.
+    #[inline(always)]
+    pub(crate) fn prefetch_line(&self, number: u32) {
+        if let Some(line) = self.line(number) {
+            self.memory.word(line.head()).prefetch();
+        }
     }
 
     #[inline(always)]
@@ -415,39 +430,15 @@ impl Store {
         self.table.base
     }
 
+    /// Lines that were ever given out.
+    pub(crate) fn lines_used(&self) -> u64 {
+        (self.read(LINES_USED) as u64).min(self.max_lines.into())
+    }
+
     /// Cells and lines that were planned for.
     pub(crate) fn room(&self) -> (u64, u64) {
         let cells = u64::from(self.table.max_groups()) * u64::from(CELLS);
         (cells * LOAD_PERCENT / 100 + u64::from(WINDOW * CELLS), self.max_lines.into())
-    }
-
-    /// Everything in the table, each cell and line as it was at some instant. What moves meanwhile, as the table grows, comes
-    /// twice: later as it was later.
-    pub(crate) fn stored(&self) -> impl Iterator<Item = Stored> {
-        // A cell only ever moves to a group that is still to come, if the last ones are looked up as late as that.
-        let groups = (0..).take_while(|&group| group < self.table.groups(self.geometry()) + WINDOW - 1);
-        let cells = groups.flat_map(|group| self.table.cells(group, 0).map(move |at| (group, at)));
-        cells.filter_map(|(group, at)| {
-            let word = self.read(at);
-            let cell = Cell::of(word)?;
-            match cell.content {
-                Content::Level { segment, level } => {
-                    Some(Stored::Level { hash: self.table.hash_of(cell, group), segment, level })
-                }
-                Content::Line { line, .. } => {
-                    let line = self.line(line)?;
-                    // Bounded, as whatever is tried again.
-                    let mut words = self.read_line(line);
-                    for _ in 0..1_000 {
-                        if self.read(line.count()) == words[1] {
-                            break;
-                        }
-                        words = self.read_line(line);
-                    }
-                    Some(Stored::Line { words })
-                }
-            }
-        })
     }
 
     /// Number of cells in use.

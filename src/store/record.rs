@@ -37,12 +37,12 @@ use crate::sync::{AtomicUsize, Ordering, fence, spin_loop};
 pub(super) const MARK: u128 = 1 << 127;
 
 /// Most words that one decision can change.
-pub(super) const ENTRIES: usize = if cfg!(loom) {
+pub(crate) const ENTRIES: usize = if cfg!(loom) {
     8
 } else if cfg!(shuttle) {
     32
 } else {
-    128
+    256
 };
 
 /// Words per record: control, and three words per entry.

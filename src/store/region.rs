@@ -38,7 +38,7 @@ pub(super) fn join(memory: &Memory, wanted: Option<Size>, seed: u128) -> Result<
     if memory.words() < super::HEADER as usize {
         return Err(RegionError::TooSmall {
             bytes: memory.words() as u64 * 16,
-            needed: wanted.map_or(0, Size::bytes_fixed),
+            needed: wanted.map_or(u64::from(super::HEADER) * 16, Size::bytes_fixed),
         });
     }
     let magic = u128::from(MAGIC) << 64 | u128::from(VERSION);

@@ -72,6 +72,11 @@ impl<'s> Txn<'s> {
         [self.read(line.head()), count, self.read(line.quota(0)), self.read(line.quota(1))]
     }
 
+    /// Words that are planned to change.
+    pub(crate) fn words(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether more words are planned than can change at once.
     pub(crate) fn is_too_large(&self) -> bool {
         self.entries.len() > ENTRIES

@@ -86,12 +86,18 @@ fn an_expiry_may_be_a_date_and_time_of_toml() {
 }
 
 #[test]
-fn concurrency_is_not_supported_yet() {
+fn concurrency() {
     names(
-        "[plans.p]\nconcurrency = { limit = 8, lease = \"60s\" }",
-        &["plans.p.concurrency", "not supported yet"],
+        "[plans.p]\nconcurrency = { limit = 8, lease = \"0s\" }",
+        &["plans.p.concurrency.lease", "at least"],
     );
-    names("[plans.p.pool]\nconcurrency = { limit = 8 }", &["plans.p.pool.concurrency", "not supported yet"]);
+    names(
+        "[plans.p.pool]\nconcurrency = { limit = 8, lease = \"soon\" }",
+        &["plans.p.pool.concurrency.lease", "soon"],
+    );
+    names("[plans.p]\nconcurrency = { limit = 8, unit = \"\" }", &["plans.p.concurrency.unit"]);
+    // A slot takes memory.
+    names("[plans.p.pool]\nconcurrency = { limit = 1_000_000_000 }", &["plans.p.pool", "no room"]);
 }
 
 #[test]

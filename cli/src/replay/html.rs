@@ -8,15 +8,10 @@ use tollgate::Nanos;
 
 use super::summary::{Row, Summary};
 use super::time;
+use crate::page::{self, SIZE, escape};
 
 const ADMITTED: RGBColor = RGBColor(46, 125, 50);
 const REFUSED: RGBColor = RGBColor(198, 40, 40);
-const SIZE: (u32, u32) = (960, 300);
-
-const STYLE: &str = "body{font:15px/1.4 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}\
-table{border-collapse:collapse;width:100%}td,th{padding:.2em .6em;text-align:left;vertical-align:top}\
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tr.s{border-top:1px solid #bbb}\
-svg{width:100%;height:auto}";
 
 /// The page. `top`: how many subjects are shown one by one.
 pub(crate) fn page(summary: &Summary, title: &str, top: usize) -> anyhow::Result<String> {
@@ -62,11 +57,7 @@ pub(crate) fn page(summary: &Summary, title: &str, top: usize) -> anyhow::Result
         )?;
     }
     body += "</table>";
-    Ok(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>{}</title><style>{STYLE}</style><body>{body}</body></html>\n",
-        escape(title)
-    ))
+    Ok(page::whole(title, &body))
 }
 
 /// Stacked bars: what was admitted, and on top what was refused.
@@ -144,10 +135,6 @@ fn by_subject(rows: &[&Row]) -> anyhow::Result<String> {
         area.present()?;
     }
     Ok(svg)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use super::line::LineError;
+
 /// A longer line is skipped.
 pub(crate) const LONGEST_LINE: usize = 64 << 20;
 
@@ -13,6 +15,19 @@ pub(crate) enum Found<'a> {
     Line(&'a [u8]),
     /// More than [`LONGEST_LINE`] bytes.
     TooLong,
+}
+
+impl<'a> Found<'a> {
+    /// # Errors
+    /// The line is too long.
+    pub(crate) fn line(&self) -> Result<&'a [u8], LineError> {
+        match *self {
+            Found::Line(line) => Ok(line),
+            Found::TooLong => {
+                Err(LineError::new(format!("the line is longer than {} MiB", LONGEST_LINE >> 20)))
+            }
+        }
+    }
 }
 
 /// Splits an input into lines.

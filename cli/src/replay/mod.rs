@@ -7,13 +7,13 @@
 mod combined;
 mod html;
 mod json;
-mod line;
-mod lines;
-mod marks;
+pub(crate) mod line;
+pub(crate) mod lines;
+pub(crate) mod marks;
 mod session;
 pub(crate) mod summary;
-mod time;
-mod timeline;
+pub(crate) mod time;
+pub(crate) mod timeline;
 mod values;
 
 use std::fs::File;
@@ -25,10 +25,11 @@ use tollgate::{Changes, Mode, Request};
 
 pub use combined::{Combined, Entry, KeySource};
 pub use session::{Session, SessionError, Step};
+pub(crate) use time::shown;
 
 use crate::args::{Format, ReplayArgs};
 use line::LineError;
-use lines::{Found, LONGEST_LINE, Lines};
+use lines::{Found, Lines};
 use session::Answer;
 use summary::{Progress, Summary, Who};
 
@@ -64,14 +65,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Ending> {
         _ => anyhow::Error::new(error).context(format!("{}", plans())),
     })?;
 
-    let (input, size): (Box<dyn Read>, _) = if args.trace == Path::new("-") {
-        (Box::new(io::stdin().lock()), None)
-    } else {
-        let trace = || args.trace.display().to_string();
-        let file = File::open(&args.trace).with_context(trace)?;
-        let about = file.metadata().with_context(trace)?;
-        (Box::new(file), about.is_file().then_some(about.len()))
-    };
+    let (input, size) = open(&args.trace)?;
     let source = args.key.unwrap_or(KeySource::RemoteAddr);
     let reader = match args.format {
         Format::Json => Reader::Json,
@@ -85,6 +79,26 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Ending> {
         replay.answer(lines, &args.trace)?;
     }
     Ok(if replay.failed == 0 { Ending::Answered } else { Ending::SomeFailed })
+}
+
+/// The input of that name, `-` being standard input, and how many bytes it has, if that is known.
+pub(crate) fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin().lock()), None));
+    }
+    let name = || path.display().to_string();
+    let file = File::open(path).with_context(name)?;
+    let about = file.metadata().with_context(name)?;
+    Ok((Box::new(file), about.is_file().then_some(about.len())))
+}
+
+/// Tells of a line that could not be read, unless `before` it were many such.
+pub(crate) fn warn(line: u64, before: u64, error: &LineError) {
+    /// Further errors are only counted.
+    const SHOWN: u64 = 10;
+    if before < SHOWN {
+        eprintln!("tollgate: line {line}: {}", summary::shown(&error.to_string(), 400));
+    }
 }
 
 struct Replay<'a> {
@@ -103,13 +117,7 @@ enum Reader<'a> {
 
 impl Reader<'_> {
     fn answer<'l>(&'l mut self, session: &mut Session, found: &Found<'l>) -> Result<Answer<'l>, LineError> {
-        let line = match *found {
-            Found::Line(line) => line,
-            Found::TooLong => {
-                let most = LONGEST_LINE >> 20;
-                return Err(LineError::new(format!("the line is longer than {most} MiB")));
-            }
-        };
+        let line = found.line()?;
         match self {
             Reader::Json => session.answer(line),
             Reader::Combined(log, stage) => {
@@ -223,8 +231,6 @@ impl Replay<'_> {
     }
 
     fn summarise_line(&mut self, found: &Found<'_>, summary: &mut Summary) {
-        /// Further errors are only counted.
-        const SHOWN: u64 = 10;
         self.line += 1;
         match self.reader.answer(&mut self.session, found) {
             Ok(Answer::Decided { at, report, key, peek: false }) => summary.add(at, &report, &key),
@@ -239,9 +245,7 @@ impl Replay<'_> {
             ) => {}
             Err(error) => {
                 summary.failed();
-                if self.failed < SHOWN {
-                    eprintln!("tollgate: line {}: {}", self.line, summary::shown(&error.to_string(), 400));
-                }
+                warn(self.line, self.failed, &error);
                 self.failed += 1;
             }
         }

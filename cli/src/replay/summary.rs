@@ -337,32 +337,51 @@ pub(crate) fn shown(text: &str, longest: usize) -> String {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-pub(crate) struct Progress(ProgressBar);
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    /// What is counted beside it.
+    things: &'static str,
+}
 
 impl Progress {
+    /// Through an input of so many bytes.
     pub(crate) fn new(size: Option<u64>) -> Progress {
-        let (bar, template) = match size {
+        match size {
             Some(size) => {
-                (ProgressBar::new(size), "{bar:40} {percent}%  {msg}  {binary_bytes_per_sec}  {eta} left")
+                let template = "{bar:40} {percent}%  {msg}  {binary_bytes_per_sec}  {eta} left";
+                Progress::with(ProgressBar::new(size), template, "lines")
             }
-            None => (ProgressBar::new_spinner(), "{spinner} {msg}  {binary_bytes}  {binary_bytes_per_sec}"),
-        };
+            None => {
+                let template = "{spinner} {msg}  {binary_bytes}  {binary_bytes_per_sec}";
+                Progress::with(ProgressBar::new_spinner(), template, "lines")
+            }
+        }
+    }
+
+    /// Through so much virtual time, in nanoseconds.
+    pub(crate) fn through(duration: u64) -> Progress {
+        let template = "{bar:40} {percent}%  {msg}  {eta} left";
+        Progress::with(ProgressBar::new(duration), template, "requests")
+    }
+
+    fn with(bar: ProgressBar, template: &str, things: &'static str) -> Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Progress(bar)
+        Progress { bar, things }
     }
 
-    pub(crate) fn add(&self, bytes: u64, lines: u64) {
-        if !self.0.is_hidden() {
-            self.0.inc(bytes);
-            self.0.set_message(format!("{} lines", HumanCount(lines)));
+    /// On by so many bytes or nanoseconds; `count` things in all.
+    pub(crate) fn add(&self, by: u64, count: u64) {
+        if !self.bar.is_hidden() {
+            self.bar.inc(by);
+            self.bar.set_message(format!("{} {}", HumanCount(count), self.things));
         }
     }
 
     pub(crate) fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The program `tollgate`, run in a folder of its own.
 
+#![allow(dead_code, reason = "each test has a use for some of it")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

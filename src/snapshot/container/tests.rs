@@ -228,7 +228,7 @@ fn blocks_with_right_checksums_are_held_to_the_form() {
 fn values_are_read_as_they_were_written() {
     let mut encoder = Encoder::new();
     encoder.u8(1).u32(0x203).u32(0x405_0607).u64(8).u128(1 << 100).bytes(b"").str("straße").bytes(&[9; 300]);
-    assert_eq!(encoder.payload()[..7], [1, 3, 2, 7, 6, 5, 4]);
+    assert_eq!(encoder.payload()[..9], [1, 3, 2, 0, 0, 7, 6, 5, 4]);
     let bytes = snapshot(&[(1, encoder.payload().to_vec())]);
     encoder.clear();
     assert!(encoder.payload().is_empty());
@@ -274,7 +274,7 @@ fn what_a_payload_does_not_hold_is_said_where() {
             _ => Ok(()),
         }
     };
-    assert_eq!(error(&[1, 0, 4, 0, 5], refused), (1002, "a rate of 4".to_owned()));
+    assert_eq!(error(&[1, 0, 0, 0, 4, 0, 0, 0, 5], refused), (1004, "a rate of 4".to_owned()));
     // What `read` did wrong comes before what it left.
     let mismatch = |_: &mut Decoder<'_>| Err::<(), _>(SnapshotError::Mismatch { what: "plans".to_owned() });
     let block = Block { kind: 1, payload: b"left", offset: 0 };

@@ -84,7 +84,7 @@ pub const CASES: &[Case] = &[
             debit(engine, &anonymous("new", "x"), T0, point, &[3, 9, pool])
         },
         last: 0,
-        kept: KEPT + 1,
+        kept: KEPT + 2,
         pace: Pace::Writes,
         ..CASE
     },
@@ -125,7 +125,7 @@ pub const CASES: &[Case] = &[
             debit(engine, &Request::new("new key"), T0, point, &[4, POOL])
         },
         last: 0,
-        kept: KEPT + 2,
+        kept: KEPT + 3,
         pace: Pace::Writes,
         ..CASE
     },
@@ -141,7 +141,7 @@ pub const CASES: &[Case] = &[
             0
         },
         last: 0,
-        kept: KEPT - 1,
+        kept: KEPT - 2,
         pace: Pace::Writes,
         ..CASE
     },

@@ -84,7 +84,7 @@ pub fn more_than_records(kills: u64, children: bool) -> Tally {
         before: large,
         joined: large,
         run: |engine| assert_eq!(check(engine, &anonymous("large", "x"), T0), Verdict::Ok),
-        kept: KEPT + 2,
+        kept: KEPT + 3,
         ..CASE
     };
     let request = anonymous("large", "x");

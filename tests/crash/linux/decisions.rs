@@ -76,7 +76,7 @@ pub const CASES: &[Case] = &[
             assert_eq!(check(engine, &routed(), T0), Verdict::Ok);
         },
         joined: many,
-        kept: KEPT + 1,
+        kept: KEPT + 2,
         run: |engine| assert_eq!(check(engine, &routed(), T0), Verdict::Ok),
         after: |engine, point| debit(engine, &routed(), T0, point, &[3, 5, 7, POOL - 1, POOL - 1]),
         ..CASE
@@ -112,7 +112,7 @@ pub const CASES: &[Case] = &[
         name: "check: new lines with a route and a pool",
         before: many,
         joined: many,
-        kept: KEPT + 1,
+        kept: KEPT + 2,
         run: |engine| assert_eq!(check(engine, &routed(), T0), Verdict::Ok),
         after: |engine, point| debit(engine, &routed(), T0, point, &[4, 6, 8, POOL, POOL]),
         ..CASE

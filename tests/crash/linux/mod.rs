@@ -5,6 +5,7 @@ mod changes;
 mod deaths;
 mod decisions;
 mod memory;
+mod metering;
 mod scene;
 mod walk;
 
@@ -51,7 +52,7 @@ pub fn main() {
     let stride = std::env::var("TOLLGATE_STRIDE").ok().map(|stride| stride.parse().unwrap());
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let mut run = Run { only, stride, phase: 0, points: 0, after: 0 };
-    for case in decisions::CASES.iter().chain(changes::CASES) {
+    for case in decisions::CASES.iter().chain(changes::CASES).chain(metering::CASES) {
         run.operation(case.name, case.pace, &|pace| case.walk(pace));
     }
     run.operation("attach: a file", Pace::Instructions { stride: 31, phase: 0 }, &attaching::file);

@@ -24,8 +24,8 @@ pub static WINDOW: LazyLock<usize> = LazyLock::new(|| {
     KEPT + (0..).take_while(fits).count()
 });
 
-/// Cells that are never given to others: those of a pool, two subjects and their two keys.
-pub const KEPT: usize = 5;
+/// Cells that are never given to others: those of a pool, two subjects, what is kept beside their three quotas, and two keys.
+pub const KEPT: usize = 8;
 
 /// One operation, and what is to be found wherever it was broken off.
 pub struct Case {
@@ -73,7 +73,7 @@ pub const CASE: Case = Case {
 
 impl Case {
     fn lines(&self) -> usize {
-        if self.tight { 300 } else { 24 }
+        if self.tight { 300 } else { 30 }
     }
 
     pub fn capacity(&self) -> Capacity {
