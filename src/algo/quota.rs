@@ -4,7 +4,7 @@
 //! stamp of the present instant knows that neither a window nor a day has begun since.
 
 use super::{Standing, Wait};
-use crate::calendar::{Period, Window, Windows};
+use crate::calendar::{Date, Period, Window, Windows};
 
 /// What a limit stores per subject. The default has never been debited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -98,8 +98,13 @@ impl Era {
         }
     }
 
-    /// The first instant of the day that a stamp stands for.
-    pub(crate) fn day_start(&self, stamp: u64) -> u64 {
+    /// The day that a stamp stands for.
+    pub(crate) fn date(&self, stamp: u64) -> Date {
+        self.days.date_at(self.day_start(stamp))
+    }
+
+    /// The first instant of that day.
+    fn day_start(&self, stamp: u64) -> u64 {
         let code = stamp.saturating_sub(1);
         match self.windows.period() {
             Period::Fixed(length) if length < HALF_DAY => {
@@ -186,6 +191,16 @@ impl Schedule {
             let (before, change) = &self.past[k];
             (before, *change, self.past.get(k + 1).map_or(&self.current, |(era, _)| era))
         }))
+    }
+
+    /// Whether alerts are to fire again that fired under a generation.
+    pub(crate) fn rearms_since(&self, generation: u32) -> bool {
+        self.since(generation).is_some_and(|mut changes| changes.any(|(_, change, _)| change.rearms))
+    }
+
+    /// Whether there are other windows than under a generation.
+    pub(crate) fn has_moved_since(&self, generation: u32) -> bool {
+        self.since(generation).is_some_and(|mut changes| changes.any(|(_, change, _)| change.period))
     }
 
     /// `counter` as it stands in the current era without a usage log, or `None` if it was written in a later one.

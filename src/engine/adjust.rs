@@ -4,12 +4,12 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::alerts::Alert;
-use super::beside::{Companion, KEPT};
+use super::beside::Companion;
 use super::book::{Debit, Part, What};
-use super::capacity::FullCounts;
-use super::debit::{Attempt, Effects};
-use super::decide::{ATTEMPTS, Held};
-use super::judge::{Account, Seat, bucket};
+use super::carry::Brought;
+use super::debit::{Attempt, Draft};
+use super::decide::{ATTEMPTS, Held, Outdated};
+use super::judge::{Seat, Seats, bucket};
 use super::request::Cost;
 use super::rows::Row;
 use super::state::Raw;
@@ -17,328 +17,215 @@ use super::world::World;
 use crate::algo::gcra::Bucket;
 use crate::algo::quota::{Counter, Quota};
 use crate::plan::{Kind, Limit, LineUse, QUOTAS};
-use crate::store::Txn;
 use crate::sync::spin_loop;
 
 /// What a line is to hold.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Next {
     bucket: Option<Bucket>,
     counters: [Option<Counter>; QUOTAS],
 }
 
-/// One attempt's results.
-#[derive(Default)]
-struct Attempted {
-    effects: Effects,
-    /// The part that raised each alert.
-    raised_by: SmallVec<[usize; 2]>,
-    overdraft: u64,
-}
-
-impl Attempted {
-    /// Notes who raised the alerts that are new.
-    fn raised_by(&mut self, part: usize) {
-        self.raised_by.resize(self.effects.raised.len(), part);
-    }
-
-    /// The alerts in the order of the parts.
-    fn raised(&mut self) -> impl Iterator<Item = Alert> {
-        let mut raised: SmallVec<[(usize, Alert); 2]> =
-            self.raised_by.drain(..).zip(self.effects.raised.drain(..)).collect();
-        raised.sort_by_key(|&(part, _)| part);
-        raised.into_iter().map(|(_, alert)| alert)
+impl Next {
+    /// Whether nothing changes; what is gone was as fresh, and is so still.
+    fn is_as_before(&self, seat: &Seat<'_>) -> bool {
+        let fresh = |bucket: Bucket| bucket.level == 0 && matches!(seat.held, Held::Nowhere);
+        match self.bucket {
+            Some(bucket) => fresh(bucket),
+            None => self.counters.iter().all(Option::is_none),
+        }
     }
 }
 
 impl Engine {
-    /// Makes the costs of `parts` those of `actual`, as one. Gives the overdraft; `None` if state was written under plans
-    /// that this world has not seen.
-    pub(super) fn adjust(&self, world: &World, parts: &[Part], actual: Cost<'_>, now: u64) -> Option<u64> {
-        let mut lines: SmallVec<[(u64, u32); 4]> = parts.iter().map(|part| (part.owner, part.line)).collect();
-        lines.sort_unstable();
-        lines.dedup();
-        let uses: SmallVec<[LineUse; 4]> = lines
-            .iter()
-            .map(|&(owner, line)| {
-                let mine = parts.iter().find(|part| (part.owner, part.line) == (owner, line))?;
-                self.use_of(world, mine)
-            })
-            .collect::<Option<_>>()?;
-        for _ in 0..ATTEMPTS {
-            let mut txn = self.store.transaction();
-            let mut attempted = Attempted::default();
-            let mut outcome = Ok(());
-            for (&(owner, line), used) in lines.iter().zip(&uses) {
-                let numbered = parts.iter().enumerate();
-                let mine: SmallVec<[(usize, &Part); 4]> =
-                    numbered.filter(|(_, part)| (part.owner, part.line) == (owner, line)).collect();
-                let hash = self.owners.hash(owner, line);
-                let Some(&(_, one)) = mine.first() else { continue };
-                let mut seat = Seat::new(used, (&one.plan, false), one.account(), (owner, hash), 0, 0);
-                self.look_for(&mut seat)?;
-                outcome = self.adjust_line(&mut txn, world, &seat, &mine, actual, now, &mut attempted)?;
-                if outcome.is_err() {
-                    break;
-                }
-            }
-            match outcome {
-                Err(Attempt::Again) => {}
-                // There is no room for what would be charged to state that is gone.
-                Err(_) => return Some(attempted.overdraft),
-                Ok(()) if txn.is_too_large() => return Some(attempted.overdraft),
-                Ok(()) => {
-                    if txn.commit() {
-                        if attempted.effects.counts != FullCounts::default() {
-                            self.full_totals.add(&attempted.effects.counts);
-                        }
-                        self.raise(attempted.raised());
-                        return Some(attempted.overdraft);
-                    }
-                }
-            }
-            spin_loop();
-        }
-        Some(0)
-    }
-
-    /// The line of a part as its plan has it now; all of its quotas are in view.
-    pub(super) fn use_of(&self, world: &World, part: &Part) -> Option<LineUse> {
-        let shape = world.directory.shape(part.line)?.clone();
-        let quotas = core::array::from_fn(|slot| shape.quotas[slot].is_some());
-        let (throttle, unit) = (shape.throttle.is_some(), part.unit.clone());
-        Some(LineUse { shape, unit, throttle, quotas, cap: None })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a line, before and after")]
-    fn adjust_line(
+    /// Makes the costs of `parts` those of `actual`, as one. Gives the overdraft.
+    pub(super) fn adjust(
         &self,
-        txn: &mut Txn<'_>,
         world: &World,
-        seat: &Seat<'_>,
-        parts: &[(usize, &Part)],
+        parts: &[Part],
         actual: Cost<'_>,
         now: u64,
-        attempted: &mut Attempted,
-    ) -> Option<Result<(), Attempt>> {
-        let mut next = Next::default();
-        for &(number, part) in parts {
-            let actual = actual.of(&part.unit);
-            match part.what {
-                What::Throttle if actual != part.cost => {
-                    let Some(timeline) = seat.timeline() else { continue };
-                    let bucket = bucket(world, seat)?;
+    ) -> Result<u64, Outdated> {
+        let mut lines: SmallVec<[(&Part, LineUse); 4]> = SmallVec::new();
+        for part in parts {
+            if !lines.iter().any(|(other, _)| other.line() == part.line()) {
+                lines.push((part, part.line_in(world).ok_or(Outdated)?));
+            }
+        }
+        let mut seats: Seats<'_> = lines.iter().map(|(part, used)| self.seat_of(part, used)).collect();
+        for _ in 0..ATTEMPTS {
+            seats.iter_mut().try_for_each(|seat| self.look_for(seat))?;
+            let mut draft = self.draft(world, now);
+            let mut nexts: SmallVec<[Next; 4]> = smallvec::smallvec![Next::default(); seats.len()];
+            let mut overdraft = 0;
+            for part in parts {
+                let Some(n) = lines.iter().position(|(other, _)| other.line() == part.line()) else {
+                    continue;
+                };
+                let over =
+                    self.adjust_part(&mut draft, &seats[n], part, actual.of(&part.unit), &mut nexts[n])?;
+                overdraft = overdraft.max(over);
+            }
+            let mut changed = seats.iter().zip(&nexts).filter(|(seat, next)| !next.is_as_before(seat));
+            let planned = changed
+                .try_for_each(|(seat, next)| self.put(&mut draft, seat, &|before| after(before, seat, next)));
+            match planned.map_or_else(|attempt| attempt, |()| self.carry_out(&mut draft)) {
+                // Full: there is no room for what would be charged to state that is gone.
+                Attempt::Done | Attempt::Full => return Ok(overdraft),
+                Attempt::Again => spin_loop(),
+            }
+        }
+        Ok(0)
+    }
+
+    /// The line of a part.
+    pub(super) fn seat_of<'w>(&self, part: &'w Part, used: &'w LineUse) -> Seat<'w> {
+        let hash = self.owners.hash(part.owner, part.line);
+        Seat::new(used, (&part.plan, false), part.account(), (part.owner, hash), 0, 0)
+    }
+
+    /// Plans what another cost does to one limit, and notes what its line is to hold. Gives the overdraft.
+    fn adjust_part(
+        &self,
+        draft: &mut Draft<'_>,
+        seat: &Seat<'_>,
+        part: &Part,
+        actual: u64,
+        next: &mut Next,
+    ) -> Result<u64, Outdated> {
+        match part.what {
+            _ if actual == part.cost => Ok(0),
+            What::Throttle => {
+                if let Some(timeline) = seat.timeline() {
+                    let bucket = bucket(draft.world, seat).ok_or(Outdated)?;
                     next.bucket = Some(match actual.checked_sub(part.cost) {
-                        Some(more) => timeline.debit(bucket, now, more),
+                        Some(more) => timeline.debit(bucket, draft.now, more),
                         None => timeline.credit(bucket, part.cost - actual),
                     });
                 }
-                What::Quota { slot, debit } if actual != part.cost => {
-                    let present = present(world, part, slot);
-                    let done = match debit {
-                        Some(debit) => {
-                            let by = i128::from(actual) - i128::from(part.cost);
-                            self.correct(txn, world, seat, slot, present, debit, by, now, attempted)
-                        }
-                        None => match present {
-                            Some(limit) => self.charge(txn, world, seat, slot, limit, actual, now, attempted),
-                            None => Ok(None),
-                        },
-                    };
-                    attempted.raised_by(number);
-                    match done {
-                        Ok(counter) => next.counters[slot] = counter,
-                        Err(attempt) => return Some(Err(attempt)),
-                    }
-                }
-                _ => {}
+                Ok(0)
+            }
+            What::Quota { slot, debit } => {
+                // The quota, if its plan has it now.
+                let plan = draft.world.plan_named(&part.plan);
+                let present = plan.and_then(|plan| plan.quota_at(part.line, slot));
+                let by = i128::from(actual) - i128::from(part.cost);
+                let (counter, overdraft) = match (debit, present) {
+                    (Some(debit), _) => self.correct(draft, seat, slot, present, debit, by),
+                    (None, Some(limit)) => self.charge(draft, seat, slot, limit, actual),
+                    (None, None) => (None, 0),
+                };
+                next.counters[slot] = counter;
+                Ok(overdraft)
             }
         }
-        if next.bucket.is_none() && next.counters.iter().all(Option::is_none) {
-            return Some(Ok(()));
-        }
-        if matches!(seat.held, Held::Nowhere) && next.bucket.is_some_and(|bucket| bucket.level == 0) {
-            // What is gone was as fresh, and is so still.
-            return Some(Ok(()));
-        }
-        let after = |before: &Raw| after(before, seat, &next);
-        Some(self.put(txn, world, seat, &after, now, &mut attempted.effects.counts))
     }
 
-    /// Charges a quota that the request cost nothing when it was admitted.
-    #[expect(clippy::too_many_arguments, reason = "a quota, before and after")]
+    /// Charges a quota that the request cost nothing when it was admitted. Gives its counter and the overdraft.
     fn charge(
         &self,
-        txn: &mut Txn<'_>,
-        world: &World,
+        draft: &mut Draft<'_>,
         seat: &Seat<'_>,
         slot: usize,
         limit: &Limit,
         cost: u64,
-        now: u64,
-        attempted: &mut Attempted,
-    ) -> Result<Option<Counter>, Attempt> {
-        let (Kind::Quota { quota, .. }, Some(schedule)) = (&limit.kind, seat.schedule(slot)) else {
-            return Ok(None);
-        };
-        let super::carry::Quota { counter, beside, .. } = seat.quotas[slot];
-        let open = quota.open(schedule, counter, beside, now);
+    ) -> (Option<Counter>, u64) {
+        let Kind::Quota { quota, .. } = &limit.kind else { return (None, 0) };
+        let Some(open) = seat.open(slot, quota, draft.now) else { return (None, 0) };
         let mut after = quota.debit(&open, cost);
-        self.tend(txn, world, seat, limit, &open, &mut after, &mut attempted.effects, now)?;
-        attempted.overdraft = attempted.overdraft.max(quota.overdraft(&after));
-        Ok(Some(after.counter))
+        self.tend(draft, seat, limit, &open, &mut after);
+        (Some(after.counter), quota.overdraft(&after))
     }
 
-    /// Corrects what a quota was debited by: its row of the usage log, and if the window counts still the counter.
-    #[expect(clippy::too_many_arguments, reason = "a quota, before and after")]
+    /// Corrects what a quota was debited by: its row of the usage log, and if the window counts still the counter. Gives that,
+    /// if it is to be written, and the overdraft.
     fn correct(
         &self,
-        txn: &mut Txn<'_>,
-        world: &World,
+        draft: &mut Draft<'_>,
         seat: &Seat<'_>,
         slot: usize,
         present: Option<&Limit>,
         debit: Debit,
         by: i128,
-        now: u64,
-        attempted: &mut Attempted,
-    ) -> Result<Option<Counter>, Attempt> {
-        let Some(schedule) = seat.schedule(slot) else { return Ok(None) };
-        let super::carry::Quota { counter, beside, .. } = seat.quotas[slot];
+    ) -> (Option<Counter>, u64) {
+        let Some(schedule) = seat.schedule(slot) else { return (None, 0) };
+        let Brought { counter, beside, .. } = seat.quotas[slot];
         // Only its windows matter where its plan does not have it.
         let (quota, alerts) = match present.map(|limit| &limit.kind) {
             Some(Kind::Quota { quota, alerts, .. }) => (*quota, &alerts[..]),
             _ => (Quota { limit: 0, initial_debit: 0 }, &[][..]),
         };
-        let open = quota.open(schedule, counter, beside, now);
-        let mut since = schedule.since(debit.generation).into_iter().flatten();
-        let known = debit.stamp != 0 && !since.any(|(_, change, _)| change.period);
+        let open = quota.open(schedule, counter, beside, draft.now);
+        let known = debit.stamp != 0 && !schedule.has_moved_since(debit.generation);
         let debited =
             schedule.era_of(debit.generation).filter(|_| known).map(|era| era.window(debit.stamp).start);
         let current = open.same_window && debited == Some(open.start);
-        let charged = (i128::from(counter.charged) + by).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-        let charged = if current { charged } else { counter.charged };
+        let clamped = |n: i128| n.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let charged = if current { clamped(i128::from(counter.charged) + by) } else { counter.charged };
         let mut after = Counter { charged, ..counter };
         let mut write = current;
         let settled = open.at(after);
         if !seat.account.is_anonymous() {
-            let Some((line, words)) = self.companion(txn, world, seat, slot, now)? else {
-                return Ok(current.then_some(after));
+            let Some((line, words)) = self.companion(draft, seat, slot) else {
+                return (current.then_some(after), 0);
             };
             let before = Companion::of(&words);
             let mut companion = before;
-            if let Account::Subject(_) = seat.account {
+            if seat.account.is_subject() {
                 let stale = seat.raw.counter(slot).generation != schedule.generation();
                 if stale || present.is_none() || !seat.raw.is_running(slot) {
-                    self.close_row(txn, world, seat, slot, &mut companion, now)?;
+                    self.close_row(draft, seat, slot, &mut companion);
                 }
-                self.correct_rows(txn, world, seat, slot, &companion, debit, by, current, now)?;
+                for (date, by) in companion.corrections(debit.row, clamped(by), current) {
+                    let corrected = |row: Row| Row { used: row.used.wrapping_add(by), ..row };
+                    self.change_row(draft, seat, slot, date, corrected);
+                }
                 if current && present.is_some() {
-                    self.note_left(txn, world, seat, slot, &companion, (quota, charged), now)?;
+                    self.note_left(draft, seat, slot, &companion, (&quota, charged));
                 }
             }
             // The end of a row has to be known to the next debit.
             write = current || before.open && !companion.open;
             if write {
                 companion.rearm(schedule);
-                if current && present.is_some() && by > 0 {
+                if current && by > 0 {
                     for percent in companion.fire(settled.used(), alerts) {
                         let alert = present.map(|limit| Alert::new(seat, limit, Some(percent), open.start));
-                        attempted.effects.raised.extend(alert);
+                        draft.raised.extend(alert);
                     }
                 }
-                companion.beside = beside;
-                (companion.stamp, companion.generation) = (after.stamp, after.generation);
-                let unlogged = matches!(seat.account, Account::Subject(_)) && !companion.open;
-                after.special = beside.adjust != 0 || beside.virgin || unlogged;
+                companion.go_with(&mut after, beside, seat.account);
             }
             if companion != before {
-                companion.write(txn, line, words);
+                companion.write(&mut draft.txn, line, words);
             }
         }
-        if current && present.is_some() {
-            attempted.overdraft = attempted.overdraft.max(quota.overdraft(&settled));
-        }
-        Ok(write.then_some(after))
-    }
-
-    /// Corrects the row of a debit, and keeps the one that goes on with the counter as it is.
-    #[expect(clippy::too_many_arguments, reason = "a row, before and after")]
-    fn correct_rows(
-        &self,
-        txn: &mut Txn<'_>,
-        world: &World,
-        seat: &Seat<'_>,
-        slot: usize,
-        companion: &Companion,
-        debit: Debit,
-        by: i128,
-        current: bool,
-        now: u64,
-    ) -> Result<(), Attempt> {
-        let by = by.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-        let newest = companion.newest.map_or(i32::MIN, |newest| newest.days());
-        let row = debit.row.filter(|row| newest.saturating_sub(row.days()) < KEPT);
-        let goes_on = companion.row.filter(|_| companion.open);
-        if let Some(date) = row
-            && !(current && goes_on == Some(date))
-            && let Some((line, words)) = self.row_spot(txn, world, seat, slot, date, now)?
-        {
-            let row = Row::of(&words);
-            // What an open row holds is taken off the charge.
-            let used =
-                if goes_on == Some(date) { row.used.wrapping_sub(by) } else { row.used.wrapping_add(by) };
-            Row { used, ..row }.write(txn, line, words);
-        }
-        if let Some(date) = goes_on.filter(|&date| current && row != Some(date))
-            && let Some((line, words)) = self.row_spot(txn, world, seat, slot, date, now)?
-        {
-            let row = Row::of(&words);
-            Row { used: row.used.wrapping_add(by), ..row }.write(txn, line, words);
-        }
-        Ok(())
-    }
-
-    /// Notes what is left of a window anew, in the row of its last debit.
-    #[expect(clippy::too_many_arguments, reason = "a row, before and after")]
-    pub(super) fn note_left(
-        &self,
-        txn: &mut Txn<'_>,
-        world: &World,
-        seat: &Seat<'_>,
-        slot: usize,
-        companion: &Companion,
-        (quota, charged): (Quota, i64),
-        now: u64,
-    ) -> Result<(), Attempt> {
-        let Some(date) = companion.row else { return Ok(()) };
-        if let Some((line, words)) = self.row_spot(txn, world, seat, slot, date, now)? {
-            let left = if companion.open { quota.limit } else { quota.remaining(charged) };
-            let row = Row::of(&words);
-            if row.left != left {
-                Row { left, ..row }.write(txn, line, words);
-            }
-        }
-        Ok(())
+        let overdraft = if current && present.is_some() { quota.overdraft(&settled) } else { 0 };
+        (write.then_some(after), overdraft)
     }
 }
 
-/// The quota of a part, if its plan has it now.
-fn present<'w>(world: &'w World, part: &Part, slot: usize) -> Option<&'w Limit> {
-    world.plan_named(&part.plan)?.quota_at(part.line, slot)
+impl Part {
+    /// Whose line it is on.
+    fn line(&self) -> (u64, u32) {
+        (self.owner, self.line)
+    }
+
+    /// That line as `world` has it; all of its quotas are in view.
+    pub(super) fn line_in(&self, world: &World) -> Option<LineUse> {
+        let shape = world.directory.shape(self.line)?.clone();
+        let quotas = core::array::from_fn(|slot| shape.quotas[slot].is_some());
+        let (throttle, unit) = (shape.throttle.is_some(), self.unit.clone());
+        Some(LineUse { shape, unit, throttle, quotas, cap: None })
+    }
 }
 
 /// What is to be stored: everything but `next` as it was, with another count.
 fn after(before: &Raw, seat: &Seat<'_>, next: &Next) -> Raw {
-    let mut after = before.counted(1);
-    if after.segment == 0 {
-        after.segment = seat.used.shape.segment;
-    }
-    for slot in 0..QUOTAS {
-        match next.counters[slot] {
-            Some(counter) => after.put_counter(slot, counter, before.is_frozen(slot)),
-            None if before.is_running(slot) => after.set_counter(slot, before.counter(slot)),
-            None => {}
+    let mut after = before.recounted().begun_in(seat.used.shape.segment);
+    for (slot, counter) in next.counters.iter().enumerate() {
+        if let &Some(counter) = counter {
+            after.put_counter(slot, counter, before.is_frozen(slot));
         }
     }
     if let Some(bucket) = next.bucket {

@@ -88,7 +88,7 @@ impl Engine {
         cost: u64,
         now: u64,
     ) -> Option<Short> {
-        if cost == 0 || !world.covers(now) || !self.is_up_to_date(world) {
+        if cost == 0 || !self.is_ready(world, now) {
             return Some(Short::Closer);
         }
         let Some(cell) = self.store.find_glanced(hash) else { return Some(Short::Closer) };
@@ -142,7 +142,7 @@ impl Engine {
     #[inline(never)]
     fn admit_resolved(&self, request: &Request<'_>, now: u64) -> bool {
         let admitted = self.world.with_seen(|world, here| {
-            if !world.covers(now) || !self.is_up_to_date(world) {
+            if !self.is_ready(world, now) {
                 return None;
             }
             let (owner, plan, _) = self.resolve(world, request, now).ok()?;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Engine;
-use super::judge::{Account, Seat};
+use super::judge::Seat;
 use crate::plan::Limit;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::time::Nanos;
@@ -35,12 +35,8 @@ pub struct Alert {
 impl Alert {
     /// Without a percentage it is a breach.
     pub(super) fn new(seat: &Seat<'_>, limit: &Limit, percent: Option<u32>, start: u64) -> Alert {
-        let subject = match seat.account {
-            Account::Subject(name) => Some(name.clone()),
-            Account::Pool | Account::Anonymous => None,
-        };
         Alert {
-            subject,
+            subject: seat.account.name(),
             plan: seat.plan.clone(),
             limit: limit.name.clone(),
             threshold: percent.map_or(Threshold::Breached, Threshold::Percent),

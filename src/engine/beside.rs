@@ -10,11 +10,12 @@
 //! It is changed together with its quota, whose counter says by its stamp when there is nothing to change: same window, same
 //! day, no level crossed. Only a refusal changes it by itself.
 
+use super::judge::Account;
 use super::kinds::{DATES, date_number, date_of};
-use crate::algo::quota::{Beside, Schedule};
+use crate::algo::quota::{Beside, Counter, Schedule};
 use crate::calendar::Date;
 use crate::plan::Alert;
-use crate::store::{Line, Txn, raised};
+use crate::store::{Line, Txn, raised_with};
 
 const PERCENTS: u128 = (1 << 100) - 1;
 const OPEN: u128 = 1 << 100;
@@ -92,26 +93,29 @@ impl Companion {
     /// Plans this for a line in the place of `before`.
     pub(super) fn write(&self, txn: &mut Txn<'_>, line: Line, before: [u128; 4]) {
         let (low, first, second) = self.words();
-        let [_, count, old_first, old_second] = before;
-        txn.write(line.count(), count, raised(count, 1) >> 64 << 64 | u128::from(low));
-        for (slot, old, new) in [(0, old_first, first), (1, old_second, second)] {
-            if old != new {
-                txn.write(line.quota(slot), old, new);
-            }
-        }
+        txn.write_line(line, before, [before[0], raised_with(before[1], low), first, second]);
     }
 
     /// Drops what changes of the quota since have made void.
     pub(super) fn rearm(&mut self, schedule: &Schedule) {
-        let rearmed = |generation: u32| {
-            schedule.since(generation).is_some_and(|mut changes| changes.any(|(_, change, _)| change.rearms))
-        };
-        if rearmed(self.generation) {
+        if schedule.rearms_since(self.generation) {
             self.fired = 0;
         }
-        if rearmed(self.breached_in) {
+        self.rearm_breach(schedule);
+    }
+
+    fn rearm_breach(&mut self, schedule: &Schedule) {
+        if schedule.rearms_since(self.breached_in) {
             self.breached = 0;
         }
+    }
+
+    /// Makes it that of a counter which is to be stored, and lets the counter say whether the next debit has to look at it.
+    pub(super) fn go_with(&mut self, counter: &mut Counter, beside: Beside, account: Account<'_>) {
+        (self.stamp, self.generation) = (counter.stamp, counter.generation);
+        self.beside = beside;
+        let unlogged = account.is_subject() && !self.open;
+        counter.special = beside.adjust != 0 || beside.virgin || unlogged;
     }
 
     /// Marks what fires at a count of `used`, in ascending order.
@@ -146,11 +150,31 @@ impl Companion {
         era.is_some_and(|era| era.window(self.breached).start > start)
     }
 
-    fn rearm_breach(&mut self, schedule: &Schedule) {
-        let mut changes = schedule.since(self.breached_in).into_iter().flatten();
-        if changes.any(|(_, change, _)| change.rearms) {
-            self.breached = 0;
-        }
+    /// The row that goes on with the counter.
+    pub(super) fn open_row(&self) -> Option<Date> {
+        self.row.filter(|_| self.open)
+    }
+
+    /// Which rows' words for what is used change by how much when a debit that stands in `row` was `by` larger; `counted`:
+    /// on the counter, too.
+    pub(super) fn corrections(
+        &self,
+        row: Option<Date>,
+        by: i64,
+        counted: bool,
+    ) -> impl Iterator<Item = (Date, i64)> + use<> {
+        let newest = self.newest.map_or(i32::MIN, |newest| newest.days());
+        let row = row.filter(|row| newest.saturating_sub(row.days()) < KEPT);
+        let open = self.open_row();
+        // What an open row holds is taken off the charge.
+        let changes = match row == open {
+            // The counter says it all.
+            true if counted => [None, None],
+            true => [row.map(|date| (date, by.wrapping_neg())), None],
+            // What goes on with the counter stays as it is.
+            false => [row.map(|date| (date, by)), open.filter(|_| counted).map(|date| (date, by))],
+        };
+        changes.into_iter().flatten()
     }
 
     /// Whether a row of this date is kept, which then becomes the newest if it is.
@@ -214,5 +238,25 @@ mod tests {
         assert_eq!(companion.fire(99, &alerts).count(), 0);
         assert_eq!(companion.fire(100, &alerts).collect::<Vec<_>>(), [100]);
         assert_eq!(companion.fire(200, &alerts).count(), 0);
+    }
+
+    #[test]
+    fn a_correction_keeps_what_other_rows_hold() {
+        let date = |day: i32| Some(Date::from_days(day));
+        let of = |companion: Companion, row: Option<Date>, counted: bool| -> Vec<(i32, i64)> {
+            companion.corrections(row, 3, counted).map(|(date, by)| (date.days(), by)).collect()
+        };
+        let closed = Companion { newest: date(200), row: date(200), ..Companion::default() };
+        let open = Companion { open: true, ..closed };
+        for counted in [true, false] {
+            assert_eq!(of(closed, date(199), counted), [(199, 3)]);
+            assert_eq!(of(closed, date(200 - KEPT), counted), []);
+            assert_eq!(of(closed, None, counted), []);
+        }
+        assert_eq!(of(open, date(200), true), []);
+        assert_eq!(of(open, date(200), false), [(200, -3)]);
+        assert_eq!(of(open, date(199), true), [(199, 3), (200, 3)]);
+        assert_eq!(of(open, date(199), false), [(199, 3)]);
+        assert_eq!(of(open, None, true), [(200, 3)]);
     }
 }

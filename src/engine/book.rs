@@ -80,10 +80,7 @@ impl Entry {
 impl Part {
     pub(super) fn new(seat: &Seat<'_>, cost: u64, what: What) -> Part {
         Part {
-            subject: match seat.account {
-                Account::Subject(name) => Some(name.clone()),
-                Account::Anonymous | Account::Pool => None,
-            },
+            subject: seat.account.name(),
             pool: matches!(seat.account, Account::Pool),
             plan: seat.plan.clone(),
             owner: seat.owner,

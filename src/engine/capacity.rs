@@ -126,8 +126,15 @@ pub(super) struct FullTotals {
 }
 
 impl FullTotals {
-    #[cold]
+    #[inline]
     pub(super) fn add(&self, counts: &FullCounts) {
+        if *counts != FullCounts::default() {
+            self.add_some(counts);
+        }
+    }
+
+    #[cold]
+    fn add_some(&self, counts: &FullCounts) {
         self.refused.fetch_add(counts.refused, Ordering::Relaxed);
         self.passed.fetch_add(counts.passed, Ordering::Relaxed);
         self.evicted.fetch_add(counts.evicted, Ordering::Relaxed);

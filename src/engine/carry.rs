@@ -6,17 +6,17 @@
 
 use super::Engine;
 use super::beside::Companion;
-use super::book::{Debit, What};
-use super::judge::{Account, Seat};
+use super::book::{Debit, Part, What};
+use super::judge::Seat;
 use super::kinds::Kind;
 use super::world::World;
 use crate::algo::quota::{Beside, Counter, Era, is_open, moved};
 use crate::calendar::Date;
 use crate::plan::QUOTAS;
 
-/// A quota under its present windows.
+/// A quota brought forward: under its present windows.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Quota {
+pub(super) struct Brought {
     pub counter: Counter,
     pub beside: Beside,
     /// The row of the last debit in the window, if a change of the period has moved that.
@@ -41,7 +41,7 @@ impl Engine {
             let counter = seat.raw.counter(slot);
             let plain = counter.generation == schedule.generation() && !counter.special;
             seat.quotas[slot] = match counter.stamp == 0 || plain || seat.account.is_anonymous() {
-                true => Quota { counter: schedule.bring_forward(counter)?, ..Quota::default() },
+                true => Brought { counter: schedule.bring_forward(counter)?, ..Brought::default() },
                 false => self.bring_forward(seat, slot, counter, None)?,
             };
         }
@@ -57,7 +57,7 @@ impl Engine {
         slot: usize,
         counter: Counter,
         mut carried: Option<&mut Carried<'_>>,
-    ) -> Option<Quota> {
+    ) -> Option<Brought> {
         let schedule = seat.schedule(slot)?;
         let line = seat.used.shape.line;
         let words = self.look_at(seat.owner, line, Kind::Beside { line, slot }).map(|(_, words)| words);
@@ -74,12 +74,12 @@ impl Engine {
             if !open && beside.virgin {
                 // A grant that is over.
                 let counter = Counter { generation: schedule.generation(), ..Counter::default() };
-                return Some(Quota { counter, row: Some(None), ..Quota::default() });
+                return Some(Brought { counter, row: Some(None), ..Brought::default() });
             }
             let used = if open { i128::from(charged) + i128::from(beside.adjust) } else { 0 };
             beside.adjust = if open { beside.adjust } else { 0 };
             let carried = carried.as_deref_mut().filter(|carried| carried.debit.generation <= generation);
-            let logged = matches!(seat.account, Account::Subject(_)) && after.windows().are_of_days();
+            let logged = seat.account.is_subject() && after.windows().are_of_days();
             let used = if logged {
                 let rows =
                     rows.get_or_insert_with(|| self.rows_of(seat.owner, line, slot, &companion, &seat.raw));
@@ -108,7 +108,7 @@ impl Engine {
         let generation = schedule.generation();
         let stamp = if generation == counter.generation { counter.stamp } else { schedule.stamp_at(start) };
         let counter = Counter { charged, stamp, generation, special: counter.special };
-        Some(Quota { counter, beside, row })
+        Some(Brought { counter, beside, row })
     }
 
     /// Carries what the book knows of debits over to the windows of `next`.
@@ -120,19 +120,17 @@ impl Engine {
         }
     }
 
-    pub(super) fn carry_debits_of(&self, next: &World, parts: &mut [super::book::Part]) {
+    pub(super) fn carry_debits_of(&self, next: &World, parts: &mut [Part]) {
         for part in parts {
             let What::Quota { slot, debit: Some(mut debit) } = part.what else { continue };
-            let Some(used) = self.use_of(next, part) else { continue };
+            let Some(used) = part.line_in(next) else { continue };
             let Some(quota) = used.shape.quotas[slot].as_ref() else { continue };
             let schedule = &quota.schedule;
-            let mut since = schedule.since(debit.generation).into_iter().flatten();
-            if debit.stamp == 0 || !since.any(|(_, change, _)| change.period) {
+            if debit.stamp == 0 || !schedule.has_moved_since(debit.generation) {
                 continue;
             }
-            let hash = self.owners.hash(part.owner, part.line);
-            let mut seat = Seat::new(&used, (&part.plan, false), part.account(), (part.owner, hash), 0, 0);
-            (seat.held, seat.raw) = self.look(hash);
+            let mut seat = self.seat_of(part, &used);
+            (seat.held, seat.raw) = self.look(seat.hash);
             let counter = seat.raw.counter(slot);
             let start = schedule.era_of(debit.generation).map(|era: &Era| era.window(debit.stamp).start);
             let mut carried = Carried { debit: &mut debit, start };

@@ -7,7 +7,7 @@ use super::alerts::Alert;
 use super::book::{Debit, Entry, Part, What};
 use super::capacity::{FullCounts, WhenFull};
 use super::decide::Held;
-use super::judge::{Account, Judged, Seat, State};
+use super::judge::{Judged, Seat, State};
 use super::state::{self, Raw, head_tag};
 use super::world::World;
 use crate::plan::{Kind, QUOTAS};
@@ -21,14 +21,36 @@ pub(super) enum Attempt {
     Full,
 }
 
-/// What one attempt does besides what it writes; of account only if it is [done](Attempt::Done).
-#[derive(Default)]
-pub(super) struct Effects {
+/// One attempt: what it is to change, and what comes of it once that is [done](Attempt::Done).
+pub(super) struct Draft<'d> {
+    pub txn: Txn<'d>,
+    pub world: &'d World,
+    pub now: u64,
     pub raised: SmallVec<[Alert; 2]>,
     pub counts: FullCounts,
 }
 
 impl Engine {
+    /// An attempt that changes nothing yet.
+    pub(super) fn draft<'d>(&'d self, world: &'d World, now: u64) -> Draft<'d> {
+        let (raised, counts) = Default::default();
+        Draft { txn: self.store.transaction(), world, now, raised, counts }
+    }
+
+    /// Does what was drafted, all of it or nothing.
+    pub(super) fn carry_out(&self, draft: &mut Draft<'_>) -> Attempt {
+        if draft.txn.is_too_large() {
+            draft.counts.refused += 1;
+            return Attempt::Full;
+        }
+        if !draft.txn.commit() {
+            return Attempt::Again;
+        }
+        self.full_totals.add(&draft.counts);
+        self.raise(draft.raised.drain(..));
+        Attempt::Done
+    }
+
     /// Writes what `judged` says, for the seats that are debited, and notes it in `entry`.
     pub(super) fn debit(
         &self,
@@ -39,42 +61,26 @@ impl Engine {
         now: u64,
         entry: Option<&mut Entry>,
     ) -> Attempt {
-        let mut txn = self.store.transaction();
-        let mut effects = Effects::default();
-        let attempt = self.plan_debit(world, seats, judged, debits, now, entry, &mut txn, &mut effects);
-        if let Err(attempt) = attempt {
-            if matches!(attempt, Attempt::Full) {
-                self.full_totals.add(&effects.counts);
-            }
-            return attempt;
+        let mut draft = self.draft(world, now);
+        let attempt = match self.plan_debit(&mut draft, seats, judged, debits, entry) {
+            Ok(()) => self.carry_out(&mut draft),
+            Err(attempt) => attempt,
+        };
+        if matches!(attempt, Attempt::Full) {
+            self.full_totals.add(&draft.counts);
         }
-        if txn.is_too_large() {
-            effects.counts.refused += 1;
-            self.full_totals.add(&effects.counts);
-            return Attempt::Full;
-        }
-        if !txn.commit() {
-            return Attempt::Again;
-        }
-        if effects.counts != FullCounts::default() {
-            self.full_totals.add(&effects.counts);
-        }
-        self.raise(effects.raised);
-        Attempt::Done
+        attempt
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one decision, and what it is to become")]
     fn plan_debit(
         &self,
-        world: &World,
+        draft: &mut Draft<'_>,
         seats: &[Seat<'_>],
         judged: &mut [Judged<'_>],
         debits: &[bool],
-        now: u64,
         mut entry: Option<&mut Entry>,
-        txn: &mut Txn<'_>,
-        effects: &mut Effects,
     ) -> Result<(), Attempt> {
+        let now = draft.now;
         if let Some(entry) = entry.as_deref_mut() {
             entry.clear();
         }
@@ -89,7 +95,7 @@ impl Engine {
                 }
                 (Kind::Quota { slot, quota, .. }, State::Quota(open)) if debited => {
                     let mut after = quota.debit(&open, seat.cost);
-                    let row = self.tend(txn, world, seat, judged.limit, &open, &mut after, effects, now)?;
+                    let row = self.tend(draft, seat, judged.limit, &open, &mut after);
                     judged.state = State::Quota(after);
                     if entry.is_some() {
                         let row = row.get(|| self.row_of(seat, *slot, after.counter.stamp));
@@ -99,14 +105,12 @@ impl Engine {
                 }
                 (&Kind::Concurrency(cap), _) if debited => {
                     let owner = (seat.owner, seat.used.shape.line);
-                    match self.take_slot(txn, world, owner, &seat.slots, &cap, now) {
+                    match self.take_slot(draft, owner, &seat.slots, &cap) {
                         Ok(taken) => {
                             judged.state = State::Slots(true);
                             entry.as_deref_mut().into_iter().for_each(|entry| entry.slots.push(taken));
                         }
-                        Err(NoRoom::Taken) => return Err(Attempt::Again),
-                        Err(NoRoom::Full) if self.full(&mut effects.counts) => {}
-                        Err(NoRoom::Full) => return Err(Attempt::Full),
+                        Err(why) => self.go_on_without(draft, why)?,
                     }
                 }
                 _ => {}
@@ -123,15 +127,8 @@ impl Engine {
         let debited =
             seats.iter().enumerate().filter(|&(index, seat)| debits[index] && seat.used.cap.is_none());
         for (index, seat) in debited {
-            self.tend_unused(txn, world, seat, now)?;
-            self.put(
-                txn,
-                world,
-                seat,
-                &|before| after(before, seat, index, judged),
-                now,
-                &mut effects.counts,
-            )?;
+            self.tend_unused(draft, seat);
+            self.put(draft, seat, &|before| after(before, seat, index, judged))?;
         }
         Ok(())
     }
@@ -139,13 +136,11 @@ impl Engine {
     /// Plans what `after` makes of a seat's state.
     pub(super) fn put(
         &self,
-        txn: &mut Txn<'_>,
-        world: &World,
+        draft: &mut Draft<'_>,
         seat: &Seat<'_>,
         after: &dyn Fn(&Raw) -> Raw,
-        now: u64,
-        counts: &mut FullCounts,
     ) -> Result<(), Attempt> {
+        let Draft { ref mut txn, world, now, .. } = *draft;
         let tag = head_tag(seat.hash);
         match seat.held {
             Held::Line { line, words } => after(&seat.raw).write(txn, line, words, tag),
@@ -155,10 +150,10 @@ impl Engine {
                     let (segment, level) = (after_in_cell.segment, after_in_cell.level as u64);
                     txn.put(at, word, Content::Level { segment, level });
                 } else {
-                    let Some(line) = txn.widen(at, word) else {
-                        return if self.full(counts) { Ok(()) } else { Err(Attempt::Full) };
-                    };
-                    seat.raw.settle(txn, line, tag, after);
+                    match txn.widen(at, word) {
+                        Some(line) => seat.raw.settle(txn, line, tag, after),
+                        None => self.go_on_without(draft, NoRoom::Full)?,
+                    }
                 }
             }
             Held::Nowhere => {
@@ -172,35 +167,37 @@ impl Engine {
                 let evict = self.when_full == WhenFull::EvictSmallest;
                 match txn.claim(seat.hash, claim, evict, &age) {
                     Ok((line, evicted)) => {
-                        counts.evicted += u64::from(evicted);
                         if let Some(line) = line {
                             Raw::default().settle(txn, line, tag, after);
                         }
+                        draft.counts.evicted += u64::from(evicted);
                     }
-                    Err(NoRoom::Taken) => return Err(Attempt::Again),
-                    Err(NoRoom::Full) if self.full(counts) => {}
-                    Err(NoRoom::Full) => return Err(Attempt::Full),
+                    Err(why) => self.go_on_without(draft, why)?,
                 }
             }
         }
         Ok(())
     }
 
-    /// Whether a decision goes on without a cell that cannot be had.
-    fn full(&self, counts: &mut FullCounts) -> bool {
-        let pass = self.when_full == WhenFull::Pass;
-        let count = if pass { &mut counts.passed } else { &mut counts.refused };
-        *count += 1;
-        pass
+    /// Goes on without a cell that cannot be had, if that is what the host wants.
+    fn go_on_without(&self, draft: &mut Draft<'_>, why: NoRoom) -> Result<(), Attempt> {
+        match why {
+            NoRoom::Taken => Err(Attempt::Again),
+            NoRoom::Full if self.when_full == WhenFull::Pass => {
+                draft.counts.passed += 1;
+                Ok(())
+            }
+            NoRoom::Full => {
+                draft.counts.refused += 1;
+                Err(Attempt::Full)
+            }
+        }
     }
 }
 
 /// What is to be stored for a seat that is debited.
 fn after(before: &Raw, seat: &Seat<'_>, index: usize, judged: &[Judged<'_>]) -> Raw {
-    let mut after = before.counted(seat.cost);
-    if after.segment == 0 {
-        after.segment = seat.used.shape.segment;
-    }
+    let mut after = before.counted(seat.cost).begun_in(seat.used.shape.segment);
     for judged in judged.iter().filter(|judged| judged.seat == index) {
         match (&judged.limit.kind, judged.state) {
             (Kind::Quota { slot, .. }, State::Quota(open)) => after.set_counter(*slot, open.counter),
@@ -216,10 +213,4 @@ fn after(before: &Raw, seat: &Seat<'_>, index: usize, judged: &[Judged<'_>]) -> 
         }
     }
     after
-}
-
-impl Account<'_> {
-    pub(super) fn is_anonymous(&self) -> bool {
-        matches!(self, Account::Anonymous)
-    }
 }

@@ -51,31 +51,34 @@ impl Engine {
         observer: &mut O,
         mut entry: Option<&mut Entry>,
     ) -> Decision {
-        // In memory that is damaged, state can be of no world that there will ever be.
+        let decided = self.in_world(now, |world| {
+            self.decide_in(world, requests, now.get(), mode, observer, entry.as_deref_mut())
+                .inspect_err(|_| observer.restart())
+        });
+        let Some((decision, plan)) = decided else { return Decision::without_limits(Verdict::StoreFull) };
+        if mode == Mode::Check {
+            self.world.count(plan, decision.verdict, decision.would_deny == Some(true));
+        }
+        decision
+    }
+
+    /// Does something in the world that is the present one at `now`, and in a newer one if state was written under that. `None`:
+    /// in memory that is damaged, state can be of no world that there will ever be.
+    pub(super) fn in_world<R>(
+        &self,
+        now: Nanos,
+        mut step: impl FnMut(&World) -> Result<R, Outdated>,
+    ) -> Option<R> {
         for _ in 0..ATTEMPTS {
-            let decided = self.world.with(|world| {
-                let ready = world.covers(now.get()) && self.is_up_to_date(world);
-                ready
-                    .then(|| self.decide_in(world, requests, now.get(), mode, observer, entry.as_deref_mut()))
-            });
-            match decided {
-                Some(Ok((decision, plan))) => {
-                    if mode == Mode::Check {
-                        let would_deny = decision.would_deny == Some(true);
-                        self.world.count(plan, decision.verdict, would_deny);
-                    }
-                    return decision;
-                }
+            match self.world.with(|world| self.is_ready(world, now.get()).then(|| step(world))) {
+                Some(Ok(done)) => return Some(done),
                 // The newer world is in place already, or the events that make it are: they were there before any state
                 // was written under it.
-                Some(Err(Outdated)) => {
-                    observer.restart();
-                    spin_loop();
-                }
+                Some(Err(Outdated)) => spin_loop(),
                 None => self.refresh(now),
             }
         }
-        Decision::without_limits(Verdict::StoreFull)
+        None
     }
 
     fn decide_in<O: Observer>(
@@ -128,7 +131,7 @@ impl Engine {
         }
 
         for _ in 0..ATTEMPTS {
-            seats.iter_mut().try_for_each(|seat| self.look_for(seat)).ok_or(Outdated)?;
+            seats.iter_mut().try_for_each(|seat| self.look_for(seat))?;
             let mut judged = judge_all(world, &sets, &seats, now)?;
             let (mut decision, debits) = conclude(&seats, &judged, observes);
             let admitted = decision.verdict.is_allowed();
@@ -169,15 +172,15 @@ impl Engine {
         Ok((Decision::without_limits(Verdict::StoreFull), first))
     }
 
-    /// Finds what is stored for a seat; `None` if that was written under plans that this decision has not seen.
+    /// Finds what is stored for a seat.
     #[inline]
-    pub(super) fn look_for(&self, seat: &mut Seat<'_>) -> Option<()> {
+    pub(super) fn look_for(&self, seat: &mut Seat<'_>) -> Result<(), Outdated> {
         if seat.used.cap.is_some() {
             seat.slots = self.look_at_slots(seat.owner, seat.used.shape.line);
-            return Some(());
+            return Ok(());
         }
         (seat.held, seat.raw) = self.look(seat.hash);
-        self.keep_quotas(seat)
+        self.keep_quotas(seat).ok_or(Outdated)
     }
 
     /// What is stored for a hash.

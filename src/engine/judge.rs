@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::carry::Quota;
+use super::carry::Brought;
 use super::decide::{Held, Outdated};
 use super::decision::{Decision, LimitKind, Retry, Verdict};
 use super::slots::Slots;
@@ -12,7 +12,7 @@ use super::state::Raw;
 use super::world::World;
 use crate::algo::concurrency::Cap;
 use crate::algo::gcra::{Bucket, Timeline};
-use crate::algo::quota::{Open, Schedule};
+use crate::algo::quota::{Open, Quota, Schedule};
 use crate::algo::{Standing, Wait};
 use crate::plan::{Kind, Limit, LimitSet, LineUse, QUOTAS};
 use crate::time::Nanos;
@@ -35,6 +35,25 @@ pub(super) enum Account<'w> {
     Pool,
 }
 
+impl Account<'_> {
+    pub(super) fn is_anonymous(&self) -> bool {
+        matches!(self, Account::Anonymous)
+    }
+
+    /// Whether there is a usage log.
+    pub(super) fn is_subject(&self) -> bool {
+        matches!(self, Account::Subject(_))
+    }
+
+    /// The subject's name.
+    pub(super) fn name(&self) -> Option<Arc<str>> {
+        match self {
+            Account::Subject(name) => Some(Arc::clone(name)),
+            Account::Pool | Account::Anonymous => None,
+        }
+    }
+}
+
 /// A line that takes part in the decision.
 pub(super) struct Seat<'w> {
     pub used: &'w LineUse,
@@ -51,7 +70,7 @@ pub(super) struct Seat<'w> {
     pub held: Held,
     pub raw: Raw,
     /// The quotas as they stand now.
-    pub quotas: [Quota; QUOTAS],
+    pub quotas: [Brought; QUOTAS],
     pub slots: Slots,
 }
 
@@ -74,6 +93,13 @@ impl<'w> Seat<'w> {
 
     pub(super) fn schedule(&self, slot: usize) -> Option<&Schedule> {
         self.used.shape.quotas[slot].as_ref().map(|quota| &*quota.schedule)
+    }
+
+    /// A quota in the window that counts at `now`.
+    #[inline]
+    pub(super) fn open(&self, slot: usize, quota: &Quota, now: u64) -> Option<Open> {
+        let Brought { counter, beside, .. } = self.quotas[slot];
+        Some(quota.open(self.schedule(slot)?, counter, beside, now))
     }
 }
 
@@ -143,9 +169,7 @@ fn judge<'w>(
             (State::Throttle(bucket), wait, delay)
         }
         Kind::Quota { slot, quota, .. } => {
-            let schedule = seat.schedule(*slot).ok_or(Outdated)?;
-            let Quota { counter, beside, .. } = seat.quotas[*slot];
-            let open = quota.open(schedule, counter, beside, now);
+            let open = seat.open(*slot, quota, now).ok_or(Outdated)?;
             (State::Quota(open), quota.wait(&open, seat.cost), 0)
         }
         Kind::Concurrency(cap) => {

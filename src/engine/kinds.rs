@@ -3,6 +3,7 @@
 //! Their segment is 0, and the high part of the level in their head says what they are: kind in bits 0..4, slot of a quota in
 //! 4..8, the limit's line in 8..24, a date in 24..44 (days since 1970-01-01, and 2 more).
 
+use super::debit::Draft;
 use super::decide::{ATTEMPTS, Held};
 use super::state::{self, Raw, head_tag};
 use super::world::World;
@@ -110,40 +111,32 @@ impl Engine {
         }
     }
 
-    /// An owner's line of a kind, made if there is none. Whoever changes one of its words changes its count.
-    pub(super) fn spot(
-        &self,
-        txn: &Txn<'_>,
-        world: &World,
-        owner: u64,
-        line: u32,
-        kind: Kind,
-        now: u64,
-    ) -> Result<Spot, NoRoom> {
+    /// An owner's line of a kind, made if there is none; `None` if there is no room for it. Whoever changes one of its words changes its count.
+    pub(super) fn spot(&self, draft: &Draft<'_>, owner: u64, line: u32, kind: Kind) -> Option<Spot> {
         let hash = self.owners.hash_of(owner, line, kind);
         for _ in 0..ATTEMPTS {
             if let Held::Line { line, .. } = self.look(hash).0 {
                 // This may have planned something for it already.
-                let words = txn.read_line(line);
+                let words = draft.txn.read_line(line);
                 if Head::of(words[0]).tag == head_tag(hash) {
-                    return Ok((line, words));
+                    return Some((line, words));
                 }
                 continue;
             }
             // By itself, as one decision can only change so many words.
             let mut making = self.store.transaction();
-            let age = |txn: &Txn<'_>, content: Content| state::age(world, txn, content, now);
+            let age = |txn: &Txn<'_>, content: Content| state::age(draft.world, txn, content, draft.now);
             match making.claim(hash, Claim::Line { pinned: false }, false, &age) {
                 Ok((line, _)) => {
-                    let line = line.ok_or(NoRoom::Full)?;
+                    let line = line?;
                     kind.fresh().settle(&mut making, line, head_tag(hash), |raw| raw.counted(1));
                     let _ = making.commit();
                 }
                 Err(NoRoom::Taken) => spin_loop(),
-                Err(NoRoom::Full) => return Err(NoRoom::Full),
+                Err(NoRoom::Full) => return None,
             }
         }
-        Err(NoRoom::Full)
+        None
     }
 }
 

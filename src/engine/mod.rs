@@ -549,10 +549,10 @@ impl Engine {
         self.world_at(now);
     }
 
-    /// Whether `world` knows of everything that other processes recorded.
+    /// Whether `world` can express `now`, and knows of everything that other processes recorded.
     #[inline(always)]
-    fn is_up_to_date(&self, world: &World) -> bool {
-        !self.shared || self.store.event_count() == world.directory.events()
+    fn is_ready(&self, world: &World, now: u64) -> bool {
+        world.covers(now) && (!self.shared || self.store.event_count() == world.directory.events())
     }
 }
 

@@ -5,10 +5,7 @@ use super::observe::{Collect, Ignore, Observer};
 use super::request::{Cost, Request};
 use super::{Decision, Engine, Mode, Report, Verdict};
 use crate::error::IdError;
-use crate::sync::spin_loop;
 use crate::time::Nanos;
-
-use super::decide::ATTEMPTS;
 
 /// Under which id a request is to be known once it is admitted, and whether its cost is only reserved.
 ///
@@ -298,38 +295,26 @@ impl Engine {
         now: Nanos,
         open: &dyn Fn(&Entry) -> Result<S, E>,
     ) -> Option<Result<(S, u64), E>> {
-        for _ in 0..ATTEMPTS {
-            let done = self.world.with(|world| {
-                if !world.covers(now.get()) || !self.is_up_to_date(world) {
-                    return None;
-                }
-                // Held until the entry is closed: a second settlement waits and finds it so.
-                let mut shard = self.book.shard(id).lock();
-                let Some(entry) = shard.get(id) else { return Some(None) };
-                let status = match open(entry) {
-                    Ok(status) => status,
-                    Err(answer) => return Some(Some(Err(answer))),
-                };
-                let overdraft = self.adjust(world, &entry.parts, cost, now.get())?;
-                let slots = std::mem::take(&mut entry.slots);
-                entry.parts = Vec::new();
-                let past = entry.late_from.is_none();
-                (entry.closed, entry.released) = (true, true);
-                if !past {
-                    self.book.closed(id);
-                }
-                slots.iter().for_each(|taken| self.free_slot(taken));
-                Some(Some(Ok((status, overdraft))))
-            });
-            match done {
-                Some(done) => return done,
-                None => {
-                    self.refresh(now);
-                    spin_loop();
-                }
+        let closed = self.in_world(now, |world| {
+            // Held until the entry is closed: a second settlement waits and finds it so.
+            let mut shard = self.book.shard(id).lock();
+            let Some(entry) = shard.get(id) else { return Ok(None) };
+            let status = match open(entry) {
+                Ok(status) => status,
+                Err(answer) => return Ok(Some(Err(answer))),
+            };
+            let overdraft = self.adjust(world, &entry.parts, cost, now.get())?;
+            let slots = std::mem::take(&mut entry.slots);
+            entry.parts = Vec::new();
+            let past = entry.late_from.is_none();
+            (entry.closed, entry.released) = (true, true);
+            if !past {
+                self.book.closed(id);
             }
-        }
-        None
+            slots.iter().for_each(|taken| self.free_slot(taken));
+            Ok(Some(Ok((status, overdraft))))
+        });
+        closed.flatten()
     }
 
     /// Frees the slots that a request holds, at no cost returned.

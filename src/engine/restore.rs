@@ -11,8 +11,8 @@ use super::state::{self, Raw, head_tag};
 use super::world::World;
 use crate::error::SnapshotError;
 use crate::key::{Digest, KeyState, Method};
-use crate::plan::{Directory, Event, QUOTAS};
-use crate::store::{Appended, Claim, Content, Head, Line, NoRoom, Stored, Txn, raised};
+use crate::plan::{Directory, Event};
+use crate::store::{Appended, Claim, Content, Head, Line, NoRoom, Stored, Txn, raised_with};
 use crate::sync::spin_loop;
 use crate::time::Nanos;
 
@@ -258,22 +258,9 @@ fn put_line(txn: &mut Txn<'_>, line: Line, hash: u64, words: &[u128; 4]) {
     let [head, count, first, second] = *words;
     if Head::of(head).segment != 0 {
         let raw = Raw::of_line(Head::of(head), count, [first, second]);
-        raw.settle(txn, line, head_tag(hash), |moved| {
-            let mut after = moved.counted(1);
-            for slot in (0..QUOTAS).filter(|&slot| moved.is_running(slot)) {
-                after.set_counter(slot, moved.counter(slot));
-            }
-            after
-        });
+        raw.settle(txn, line, head_tag(hash), Raw::recounted);
         return;
     }
     let before = txn.read_line(line);
-    let next = raised(before[1], 1) >> 64 << 64 | u128::from(count as u64);
-    let new = [head, next, first, second];
-    let ats = [line.head(), line.count(), line.quota(0), line.quota(1)];
-    for ((at, old), new) in ats.into_iter().zip(before).zip(new) {
-        if old != new {
-            txn.write(at, old, new);
-        }
-    }
+    txn.write_line(line, before, [head, raised_with(before[1], count as u64), first, second]);
 }

@@ -16,7 +16,7 @@ use super::kinds::Kind;
 use super::state::Raw;
 use crate::algo::quota::remaining;
 use crate::calendar::Date;
-use crate::store::{Head, Line, Txn, raised};
+use crate::store::{Head, Line, Txn, raised_with};
 
 const DEBITED: u64 = 1 << 44;
 const OPEN: u64 = 1 << 45;
@@ -64,19 +64,12 @@ impl Row {
 
     /// Plans it for its line in the place of `before`.
     pub(super) fn write(self, txn: &mut Txn<'_>, line: Line, before: [u128; 4]) {
-        let [head, count, used, left] = before;
+        let head = Head::of(before[0]);
         let flag = |set: bool, flag: u64| if set { flag } else { 0 };
-        let high =
-            Head::of(head).high & !(DEBITED | OPEN) | flag(self.debited, DEBITED) | flag(self.open, OPEN);
-        let new = [
-            (line.head(), head, Head { high, ..Head::of(head) }.word()),
-            (line.quota(0), used, u128::from(self.used as u64)),
-            (line.quota(1), left, u128::from(self.left)),
-        ];
-        txn.write(line.count(), count, raised(count, 1) >> 64 << 64 | u128::from(self.refused));
-        for (at, old, new) in new.into_iter().filter(|(_, old, new)| old != new) {
-            txn.write(at, old, new);
-        }
+        let high = head.high & !(DEBITED | OPEN) | flag(self.debited, DEBITED) | flag(self.open, OPEN);
+        let count = raised_with(before[1], self.refused);
+        let (used, left) = (u128::from(self.used as u64), u128::from(self.left));
+        txn.write_line(line, before, [Head { high, ..head }.word(), count, used, left]);
     }
 }
 

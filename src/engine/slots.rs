@@ -9,11 +9,11 @@
 //! Whatever changes one of them changes the count of number 0, which so answers for all of them.
 
 use super::Engine;
+use super::debit::Draft;
 use super::decide::ATTEMPTS;
 use super::kinds::{Kind, Spot};
-use super::world::World;
 use crate::algo::concurrency::Cap;
-use crate::store::{At, NoRoom, Txn, raised};
+use crate::store::{At, NoRoom, raised, raised_with};
 use crate::sync::spin_loop;
 
 /// Slots of a line.
@@ -116,26 +116,25 @@ impl Engine {
     /// Plans to take a slot, and to give up those whose leases have ended.
     pub(super) fn take_slot(
         &self,
-        txn: &mut Txn<'_>,
-        world: &World,
+        draft: &mut Draft<'_>,
         (owner, line): (u64, u32),
         slots: &Slots,
         cap: &Cap,
-        now: u64,
     ) -> Result<Taken, NoRoom> {
         let kind = |number: u32| Kind::Slots { line, number };
         let Some((first, words)) = slots.first.as_deref().copied() else {
-            self.spot(txn, world, owner, line, kind(0), now)?;
+            self.spot(draft, owner, line, kind(0)).ok_or(NoRoom::Full)?;
             return Err(NoRoom::Taken);
         };
+        let now = draft.now;
         let index = slots.free(now);
         let (number, slot) = ((index / SLOTS) as u32 + 1, slot_of(index));
         let (other, others_words) = match slots.others.get(number as usize - 1).copied().flatten() {
             Some(known) => known,
-            None => self.spot(txn, world, owner, line, kind(number), now)?,
+            None => self.spot(draft, owner, line, kind(number)).ok_or(NoRoom::Full)?,
         };
-        let count = raised(words[1], 1) >> 64 << 64;
-        let word = count | u128::from(cap.end(now));
+        let txn = &mut draft.txn;
+        let word = raised_with(words[1], cap.end(now));
         // Had the line gone to another, its count would be another.
         txn.write(other.count(), others_words[1], raised(others_words[1], 1));
         txn.write(other.quota(slot), others_words[2 + slot], word);
@@ -158,7 +157,7 @@ impl Engine {
             }
             txn.write(line.quota(k), slot, 0);
         }
-        txn.write(first.count(), words[1], count | u128::from((words[1] as u32).max(number)));
+        txn.write(first.count(), words[1], raised_with(words[1], (words[1] as u32).max(number).into()));
         txn.write(first.quota(0), words[2], (words[2] as u64).max(cap.end(now)).into());
         Ok(Taken { owner, line, number, slot, word })
     }

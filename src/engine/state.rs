@@ -97,6 +97,17 @@ impl Raw {
         Raw { count: self.count.wrapping_add(cost) & COUNT, ..*self }
     }
 
+    /// This state with another count, and every charge as it is.
+    pub(super) fn recounted(&self) -> Raw {
+        self.moved_to(self.counted(1).count)
+    }
+
+    /// This state, of `segment` if it was of none.
+    #[inline]
+    pub(super) fn begun_in(self, segment: u32) -> Raw {
+        Raw { segment: if self.segment == 0 { segment } else { self.segment }, ..self }
+    }
+
     /// The charge of a quota in use. Changes no word if it grew by what was counted, in the same window.
     #[inline]
     pub(super) fn set_counter(&mut self, slot: usize, counter: Counter) {
@@ -164,12 +175,7 @@ impl Raw {
     /// Plans this state for a line of `tag`, as far as its words differ from what stands there.
     #[inline]
     pub(super) fn write(&self, txn: &mut Txn<'_>, line: Line, before: [u128; 4], tag: u64) {
-        let ats = [line.head(), line.count(), line.quota(0), line.quota(1)];
-        for ((at, old), new) in ats.into_iter().zip(before).zip(self.words(tag)) {
-            if old != new {
-                txn.write(at, old, new);
-            }
-        }
+        txn.write_line(line, before, self.words(tag));
     }
 
     /// Whether a cell of its own can hold it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::beside::Companion;
-use super::debit::Attempt;
+use super::debit::Draft;
 use super::decide::{ATTEMPTS, Held, Outdated};
 use super::judge::{Account, Seat};
 use super::kinds::Kind as LineKind;
@@ -14,8 +14,7 @@ use super::world::{Subject, World};
 use crate::algo::quota::{Beside, Counter, Quota};
 use crate::calendar::Date;
 use crate::error::UsageError;
-use crate::plan::{CompiledPlan, Kind, Limit, LineUse, QUOTAS};
-use crate::store::Txn;
+use crate::plan::{CompiledPlan, Kind, Limit, LineUse};
 use crate::sync::spin_loop;
 use crate::time::Nanos;
 
@@ -63,14 +62,6 @@ impl UsageRow {
     }
 }
 
-/// What is kept of a quota, as one look found it.
-struct Kept {
-    /// Under the present windows.
-    counter: Counter,
-    beside: Beside,
-    rows: Vec<(Date, Row)>,
-}
-
 impl Engine {
     /// What a subject has used of its quotas of a plan, quota by quota, on each day from `from` to `to`. Rows are kept for
     /// 90 days.
@@ -115,19 +106,19 @@ impl Engine {
         if from > to || to.days() - from.days() >= MOST_DAYS {
             return Err(UsageError::Range { from: from.to_string(), to: to.to_string() });
         }
-        self.in_world(now, |world| {
+        self.with_present(now, |world| {
             let (subject, plan) = named(world, subject, plan)?;
             let mut rows = Vec::new();
             for (limit, used) in plan.subject_quotas() {
                 let Kind::Quota { slot, quota, .. } = &limit.kind else { continue };
                 let mut seat = self.seat(subject, plan, used);
-                let kept = match self.kept(&mut seat, *slot) {
-                    Some(kept) => kept,
-                    None => return Ok(Err(Outdated)),
+                let kept = match self.kept_rows(&mut seat, *slot) {
+                    Ok(kept) => kept,
+                    Err(outdated) => return Ok(Err(outdated)),
                 };
                 let mut date = from;
                 while date <= to {
-                    let row = kept.rows.iter().find(|&&(other, _)| other == date);
+                    let row = kept.iter().find(|&&(other, _)| other == date);
                     let row = row.map(|&(_, row)| row).unwrap_or_default();
                     rows.push(UsageRow {
                         limit: limit.name.clone(),
@@ -149,7 +140,7 @@ impl Engine {
     /// There is no such subject or plan.
     pub fn today(&self, subject: &str, plan: &str) -> Result<Date, UsageError> {
         let now = self.now();
-        self.in_world(now, |world| {
+        self.with_present(now, |world| {
             let (_, plan) = named(world, subject, plan)?;
             let schedule = plan.subject_quotas().find_map(|(limit, used)| match &limit.kind {
                 Kind::Quota { slot, .. } => used.shape.quotas[*slot].as_ref(),
@@ -185,7 +176,7 @@ impl Engine {
         if remaining > MOST_GRANTED {
             return Err(UsageError::TooMuch { remaining, most: MOST_GRANTED });
         }
-        self.in_world(now, |world| {
+        self.with_present(now, |world| {
             let (subject, plan) = named(world, subject, plan)?;
             let on = subject.plans.iter().filter_map(|&number| world.plan(number));
             if !on.into_iter().any(|other| other.name == plan.name) {
@@ -209,26 +200,17 @@ impl Engine {
     ) -> Result<(), Outdated> {
         let Kind::Quota { slot, quota, .. } = &limit.kind else { return Ok(()) };
         for _ in 0..ATTEMPTS {
-            self.look_for(&mut seat).ok_or(Outdated)?;
-            let mut txn = self.store.transaction();
-            let counter = match self.plan_grant(&mut txn, world, &seat, *slot, quota, remaining, now) {
-                Ok(counter) => counter,
-                Err(Attempt::Again) => continue,
-                Err(_) => return Ok(()),
+            self.look_for(&mut seat)?;
+            let mut draft = self.draft(world, now);
+            let Some(counter) = self.plan_grant(&mut draft, &seat, *slot, quota, remaining) else {
+                return Ok(());
             };
             let after = |before: &Raw| {
-                let mut after = before.counted(1);
-                if after.segment == 0 {
-                    after.segment = seat.used.shape.segment;
-                }
-                for other in (0..QUOTAS).filter(|&other| other != *slot && before.is_running(other)) {
-                    after.set_counter(other, before.counter(other));
-                }
+                let mut after = before.recounted().begun_in(seat.used.shape.segment);
                 after.set_counter(*slot, counter);
                 after
             };
-            let put = self.put(&mut txn, world, &seat, &after, now, &mut Default::default());
-            if put.is_ok() && txn.commit() {
+            if self.put(&mut draft, &seat, &after).is_ok() && draft.txn.commit() {
                 return Ok(());
             }
             spin_loop();
@@ -236,40 +218,36 @@ impl Engine {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a quota, before and after")]
+    /// Plans a grant, and gives the counter that goes with it; `None` if there is no room for it.
     fn plan_grant(
         &self,
-        txn: &mut Txn<'_>,
-        world: &World,
+        draft: &mut Draft<'_>,
         seat: &Seat<'_>,
         slot: usize,
         quota: &Quota,
         remaining: u64,
-        now: u64,
-    ) -> Result<Counter, Attempt> {
-        let schedule = seat.schedule(slot).ok_or(Attempt::Full)?;
-        let super::carry::Quota { counter, beside, .. } = seat.quotas[slot];
-        let open = quota.open(schedule, counter, beside, now);
-        let granted = quota.grant(&open, remaining);
-        let (line, words) = self.companion(txn, world, seat, slot, now)?.ok_or(Attempt::Full)?;
+    ) -> Option<Counter> {
+        let open = seat.open(slot, quota, draft.now)?;
+        let mut granted = quota.grant(&open, remaining);
+        let (line, words) = self.companion(draft, seat, slot)?;
         let mut companion = Companion::of(&words);
-        companion.rearm(schedule);
+        companion.rearm(seat.schedule(slot)?);
         // What the row holds is not to change with the charge.
-        self.close_row(txn, world, seat, slot, &mut companion, now)?;
+        self.close_row(draft, seat, slot, &mut companion);
         if open.same_window {
-            self.note_left(txn, world, seat, slot, &companion, (*quota, granted.counter.charged), now)?;
+            self.note_left(draft, seat, slot, &companion, (quota, granted.counter.charged));
         } else {
             companion.fired = 0;
             companion.row = None;
         }
-        companion.beside = Beside { adjust: granted.adjust, virgin: open.is_virgin() };
-        (companion.stamp, companion.generation) = (granted.counter.stamp, granted.counter.generation);
-        companion.write(txn, line, words);
-        Ok(Counter { special: true, ..granted.counter })
+        let beside = Beside { adjust: granted.adjust, virgin: open.is_virgin() };
+        companion.go_with(&mut granted.counter, beside, seat.account);
+        companion.write(&mut draft.txn, line, words);
+        Some(granted.counter)
     }
 
-    /// What is kept of a subject's quota; `None` if it was written under plans that the world has not seen.
-    fn kept(&self, seat: &mut Seat<'_>, slot: usize) -> Option<Kept> {
+    /// The rows of a subject's quota, which `seat` is left as of.
+    fn kept_rows(&self, seat: &mut Seat<'_>, slot: usize) -> Result<Vec<(Date, Row)>, Outdated> {
         let (owner, line) = (seat.owner, seat.used.shape.line);
         for _ in 0..ATTEMPTS {
             self.look_for(seat)?;
@@ -283,12 +261,11 @@ impl Engine {
                 _ => true,
             };
             if unchanged && beside.is_none_or(|(line, words)| same(line, words)) {
-                let super::carry::Quota { counter, beside, .. } = seat.quotas[slot];
-                return Some(Kept { counter, beside, rows });
+                return Ok(rows);
             }
             spin_loop();
         }
-        None
+        Err(Outdated)
     }
 
     fn seat<'w>(&self, subject: &'w Subject, plan: &'w CompiledPlan, used: &'w LineUse) -> Seat<'w> {
@@ -297,25 +274,17 @@ impl Engine {
         Seat::new(used, (&plan.name, plan.observe), account, (subject.owner, hash), 0, 0)
     }
 
-    /// Does something in the world that is the present one at `now`, and again in a newer one if it says so.
-    fn in_world<R>(
+    /// [`in_world`](Engine::in_world) for what can also fail by its own.
+    fn with_present<R>(
         &self,
         now: Nanos,
         mut step: impl FnMut(&World) -> Result<Result<R, Outdated>, UsageError>,
     ) -> Result<R, UsageError> {
-        for _ in 0..ATTEMPTS {
-            let done = self.world.with(|world| {
-                let ready = world.covers(now.get()) && self.is_up_to_date(world);
-                ready.then(|| step(world))
-            });
-            match done {
-                Some(Ok(Ok(done))) => return Ok(done),
-                Some(Err(error)) => return Err(error),
-                Some(Ok(Err(Outdated))) => spin_loop(),
-                None => self.refresh(now),
-            }
-        }
-        Err(UsageError::Damaged)
+        let done = self.in_world(now, |world| match step(world) {
+            Ok(done) => done.map(Ok),
+            Err(error) => Ok(Err(error)),
+        });
+        done.unwrap_or(Err(UsageError::Damaged))
     }
 }
 
@@ -331,16 +300,22 @@ fn named<'w>(
 }
 
 /// What was left of a quota after the last debit of a day.
-fn remaining_on(seat: &Seat<'_>, slot: usize, quota: &Quota, kept: &Kept, date: Date, now: u64) -> u64 {
-    let Some(schedule) = seat.schedule(slot) else { return 0 };
+fn remaining_on(
+    seat: &Seat<'_>,
+    slot: usize,
+    quota: &Quota,
+    kept: &[(Date, Row)],
+    date: Date,
+    now: u64,
+) -> u64 {
+    let (Some(schedule), Some(open)) = (seat.schedule(slot), seat.open(slot, quota, now)) else { return 0 };
     let (days, windows) = (schedule.era().days(), schedule.windows());
-    let open = quota.open(schedule, kept.counter, kept.beside, now);
     // The limit, less an initial debit that is still to come.
     let fresh = quota.limit - if open.is_virgin() { quota.initial_debit } else { 0 };
-    let debited = || kept.rows.iter().filter(|(_, row)| row.debited);
+    let debited = || kept.iter().filter(|(_, row)| row.debited);
     let begins = |date: Date| days.start_of_date(date);
     if debited().all(|&(other, _)| other <= date) {
-        let today = days.date_at(schedule.era().day_start(open.counter.stamp));
+        let today = schedule.era().date(open.counter.stamp);
         let window = windows.at(open.start);
         if date == today || date > today && window.holds(begins(date)) {
             return quota.remaining(open.counter.charged);

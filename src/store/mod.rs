@@ -26,7 +26,7 @@ mod txn;
 pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line, level_under, with_level};
 pub(crate) use memory::At;
 pub(crate) use stored::Stored;
-pub(crate) use txn::{Claim, NoRoom, Txn, raised};
+pub(crate) use txn::{Claim, NoRoom, Txn, raised, raised_with};
 
 use crate::sync::{AtomicU64, Mutex, Ordering, Word};
 use cell::Cell;

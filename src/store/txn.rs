@@ -65,6 +65,17 @@ impl<'s> Txn<'s> {
         }
     }
 
+    /// Plans the words of a line in the place of `before`, as far as they differ.
+    #[inline]
+    pub(crate) fn write_line(&mut self, line: Line, before: [u128; 4], words: [u128; 4]) {
+        let ats = [line.head(), line.count(), line.quota(0), line.quota(1)];
+        for ((at, old), new) in ats.into_iter().zip(before).zip(words) {
+            if old != new {
+                self.write(at, old, new);
+            }
+        }
+    }
+
     /// The four words of a line, the count before the others.
     #[inline]
     pub(crate) fn read_line(&self, line: Line) -> [u128; 4] {
@@ -270,4 +281,9 @@ impl<'s> Txn<'s> {
 /// A line's count word with `by` more, modulo 2^63.
 pub(crate) fn raised(count: u128, by: u64) -> u128 {
     count.wrapping_add(u128::from(by) << 64) & !(1 << 127)
+}
+
+/// A line's count word with one more, and `low` in its low half.
+pub(crate) fn raised_with(count: u128, low: u64) -> u128 {
+    raised(count, 1) >> 64 << 64 | u128::from(low)
 }
