@@ -29,6 +29,8 @@ mod names;
 
 mod decide;
 
+mod batch;
+
 mod report;
 
 mod reserve;
