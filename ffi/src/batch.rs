@@ -8,9 +8,7 @@ use crate::decide::{MOST_COSTS, Parts, Room, check, decided, plain};
 use crate::engine::{Handle, handle};
 use crate::guard::{array, guard, input, output};
 use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_OK, tollgate_status};
-use crate::types::{
-    TOLLGATE_PEEK, TOLLGATE_RESERVE, tollgate_decision, tollgate_engine, tollgate_request,
-};
+use crate::types::{TOLLGATE_PEEK, TOLLGATE_RESERVE, tollgate_decision, tollgate_engine, tollgate_request};
 
 /// Requests that are translated at a time; and most of one decision.
 const TOGETHER: usize = 16;
@@ -23,10 +21,7 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     fn new() -> Places<'a> {
-        Places {
-            rooms: [[MaybeUninit::uninit(); MOST_COSTS]; TOGETHER],
-            parts: [const { None }; TOGETHER],
-        }
+        Places { rooms: [[MaybeUninit::uninit(); MOST_COSTS]; TOGETHER], parts: [const { None }; TOGETHER] }
     }
 }
 
@@ -171,7 +166,8 @@ unsafe fn batch(
 
 /// One decision over up to 16 requests (a user and the user's team, say): all of them are debited or none is. Limits
 /// that two of them share are judged by the sum of their costs. `now_ns` is the first one's, the flags TOLLGATE_PEEK and
-/// TOLLGATE_RESERVE and `id` have no place here. Otherwise as tollgate_check(). Any thread. [hot]
+/// TOLLGATE_RESERVE and `id` have no place here. Otherwise as tollgate_check(). Any thread. [hot] for two or three requests
+/// under few limits; else it allocates.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_check_all(

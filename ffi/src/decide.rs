@@ -223,7 +223,10 @@ pub(crate) fn mode(flags: u32, id: &[u8]) -> Result<Asked, i32> {
 
 /// The request that nearly all are: a key and a cost, and nothing else but an anonymous subject's plan.
 #[inline(always)]
-pub(crate) unsafe fn plain<'a>(handle: &Handle, raw: &'a tollgate_request) -> Result<Option<Request<'a>>, i32> {
+pub(crate) unsafe fn plain<'a>(
+    handle: &Handle,
+    raw: &'a tollgate_request,
+) -> Result<Option<Request<'a>>, i32> {
     let lengths = raw.stage.len | raw.route.len | raw.id.len | raw.n_costs | raw.costs as usize;
     let names = raw.stage_name | raw.route_name;
     if lengths as u64 | u64::from(names) | raw.reserved[0] | raw.reserved[1] | raw.reserved[2] != 0 {
@@ -297,7 +300,7 @@ pub unsafe extern "C" fn tollgate_peek(
 }
 
 /// As tollgate_check() with TOLLGATE_RESERVE: what the request may cost is taken now, and made what it did cost by
-/// tollgate_settle(). Unsettled it stays taken. TOLLGATE_STORE_FULL: all ids are open reservations. Any thread. [oom]
+/// tollgate_settle(). Unsettled it stays taken. TOLLGATE_STORE_FULL: all ids are open reservations. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_reserve(
