@@ -1,8 +1,6 @@
 //! Many checks at once, and checks whose key is known before they are to be made: what they will need from memory is asked
 //! for beforehand, so that they wait for all of it together.
 
-use core::iter::repeat_n;
-
 use super::decision::Decision;
 use super::owners::OwnerKind;
 use super::request::{Cost, Identity, PlanId, Request};
@@ -63,8 +61,20 @@ impl Engine {
     /// [`check_batch`](Engine::check_batch) at the caller's instant, the same for all.
     pub fn check_batch_at(&self, requests: &[Request<'_>], now: Nanos, decisions: &mut Vec<Decision>) {
         decisions.reserve(requests.len());
+        self.check_batch_with(requests, |_| now, |_, decision| decisions.push(decision));
+    }
+
+    /// [`check_batch`](Engine::check_batch) with an instant for each request, and for hosts that keep decisions in another
+    /// place than a vector: `each` is handed them in order, with the request's index. It allocates nothing by itself.
+    #[inline(always)]
+    pub fn check_batch_with(
+        &self,
+        requests: &[Request<'_>],
+        now: impl Fn(usize) -> Nanos,
+        mut each: impl FnMut(usize, Decision),
+    ) {
         let mut ready = [Ready::Not; CHUNK];
-        for requests in requests.chunks(CHUNK) {
+        for (chunk, requests) in requests.chunks(CHUNK).enumerate() {
             let asked = self.world.with_seen(|world, _| {
                 for (request, ready) in requests.iter().zip(&mut ready) {
                     *ready = self.ask_for(world, request);
@@ -77,18 +87,19 @@ impl Engine {
                 // Another world has to be fetched, which the first check does.
                 ready = [Ready::Not; CHUNK];
             }
-            // Admissions are noted all together: what is written between two debits has to reach the cache before the second.
-            let mut admitted = 0;
-            for (request, ready) in requests.iter().zip(&ready) {
-                match self.admit_asked(ready, now) {
-                    Some(Short::Admitted) => admitted += 1,
-                    other => {
-                        decisions.extend(repeat_n(Decision::ALLOWED, core::mem::take(&mut admitted)));
-                        decisions.push(self.check_rest(request, other, now));
-                    }
+            // Admissions are handed over together: what is written between two debits has to reach the cache before the second.
+            let first = chunk * CHUNK;
+            let mut waiting = first;
+            for ((request, ready), at) in requests.iter().zip(&ready).zip(first..) {
+                let now = now(at);
+                let short = self.admit_asked(ready, now);
+                if !matches!(short, Some(Short::Admitted)) {
+                    (waiting..at).for_each(|at| each(at, Decision::ALLOWED));
+                    each(at, self.check_rest(request, short, now));
+                    waiting = at + 1;
                 }
             }
-            decisions.extend(repeat_n(Decision::ALLOWED, admitted));
+            (waiting..first + requests.len()).for_each(|at| each(at, Decision::ALLOWED));
         }
     }
 

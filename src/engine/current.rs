@@ -11,7 +11,6 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
@@ -42,7 +41,7 @@ fn next_version() -> u64 {
     *versions
 }
 
-/// Owns the world and the tally that [`SEEN`] and [`TALLY`] point to, and knows whose leases are [`MINE`].
+/// Owns what [`SEEN`] points to, and knows whose leases are [`MINE`].
 #[derive(Default)]
 struct Keeper {
     #[expect(dead_code, reason = "held, not read")]
@@ -59,10 +58,20 @@ impl Drop for Keeper {
     }
 }
 
-const UNSEEN: (u64, *const World) = (0, ptr::null());
+/// What a thread used last of the engine it used last. All of it is found by one look for the thread's own memory, which in
+/// a shared library is a call.
+#[derive(Clone, Copy)]
+struct Seen {
+    version: u64,
+    world: *const World,
+    /// Where the thread counts what it decides in that world.
+    tally: *const Tally,
+}
+
+const UNSEEN: Seen = Seen { version: 0, world: ptr::null(), tally: ptr::null() };
 
 /// Whoever has one is in a step of [`Current::with_seen`], and stays in its thread.
-pub(super) struct Here(PhantomData<*const ()>);
+pub(super) struct Here(*const Tally);
 
 impl Here {
     /// This thread's leases.
@@ -76,19 +85,16 @@ impl Here {
     #[inline(always)]
     pub(super) fn tally(&self) -> &Tally {
         // SAFETY: `KEPT` holds an `Arc` of it, and is not changed before the step has ended.
-        unsafe { &*TALLY.get() }
+        unsafe { &*self.0 }
     }
 }
 
 thread_local! {
-    /// Version and world that the thread used last; [`UNSEEN`] without one. It has nothing to drop, so that reading it is
-    /// one load.
-    static SEEN: Cell<(u64, *const World)> = const { Cell::new(UNSEEN) };
-    /// Where the thread counts what it decides in that world.
-    static TALLY: Cell<*const Tally> = const { Cell::new(ptr::null()) };
-    /// What the thread may spend there by itself.
+    /// [`UNSEEN`] without a world. It has nothing to drop, so that reading it is a load.
+    static SEEN: Cell<Seen> = const { Cell::new(UNSEEN) };
+    /// What the thread may spend by itself of that engine's throttles.
     static MINE: Mine = const { Mine::new() };
-    /// Changed together with the three, and never while a step of [`Current::with`] is going on.
+    /// Changed together with the two, and never while a step of [`Current::with`] is going on.
     static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper { kept: None, leases: None }) };
 }
 
@@ -123,10 +129,10 @@ impl Current {
     #[inline(always)]
     pub(super) fn with_seen<R>(&self, step: impl FnOnce(&World, &Here) -> R) -> Option<R> {
         let version = self.version.load(Ordering::Acquire);
-        let (seen, world) = SEEN.get();
+        let seen = SEEN.get();
         // SAFETY: `KEPT` holds an `Arc` of this world and is not changed before the step has ended, as only `fetch`
         // changes it, which the step does not come to.
-        (seen == version).then(|| step(unsafe { &*world }, &Here(PhantomData)))
+        (seen.version == version).then(|| step(unsafe { &*seen.world }, &Here(seen.tally)))
     }
 
     /// Counts a decision under a plan.
@@ -164,10 +170,9 @@ impl Current {
             drop(before);
             MINE.with(Mine::suspend);
             let tally = self.tallies.get(world.plans.len());
-            let counts = Arc::as_ptr(&tally);
+            let seen = Seen { version, world: Arc::as_ptr(&world), tally: Arc::as_ptr(&tally) };
             *kept.borrow_mut() = Keeper { kept: Some((world.clone(), tally)), leases };
-            TALLY.set(counts);
-            SEEN.set((version, Arc::as_ptr(&world)));
+            SEEN.set(seen);
         });
         world
     }
