@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
-use tollgate::{Cost, Decision, Mode, Nanos, Request};
+use tollgate::{Cost, Decision, Mode, Nanos, Request, Ticket};
 
 use crate::engine::{Handle, handle};
 use crate::guard::{array, guard, input, output};
@@ -174,6 +174,10 @@ macro_rules! decided {
     }};
 }
 
+fn is_peek(raw: &tollgate_request) -> bool {
+    raw.flags & TOLLGATE_PEEK != 0
+}
+
 /// Decides as a request's flags say.
 unsafe fn decide(handle: &Handle, raw: &tollgate_request) -> Result<tollgate_decision, i32> {
     let mut room = [MaybeUninit::uninit(); MOST_COSTS];
@@ -326,8 +330,9 @@ pub unsafe extern "C" fn tollgate_check_batch(
 }
 
 /// One decision over up to 16 requests (a user and the user's team, say): all of them are debited or none is. Limits
-/// that two of them share are judged by the sum of their costs. `now_ns` is the first one's, the flags TOLLGATE_PEEK and
-/// TOLLGATE_RESERVE and `id` have no place here. Otherwise as tollgate_check(). Any thread. [hot]
+/// that two of them share are judged by the sum of their costs. `now_ns`, `id`, `ttl_ns` and TOLLGATE_RESERVE are the first
+/// one's, and hold for all of them; TOLLGATE_PEEK has no place here. Otherwise as tollgate_check(). Any thread. [hot]
+/// without an `id`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_check_all(
@@ -339,10 +344,9 @@ pub unsafe extern "C" fn tollgate_check_all(
     decided!(out, {
         // SAFETY: the caller's promises.
         let (handle, requests) = unsafe { (handle(engine)?, array(requests, n)?) };
-        let misplaced =
-            |raw: &tollgate_request| raw.flags & (TOLLGATE_PEEK | TOLLGATE_RESERVE) != 0 || raw.id.len > 0;
-        let Some(first) = requests.first() else { return Err(TOLLGATE_ERR_ARGUMENT) };
-        if n > MOST_TOGETHER || requests.iter().any(misplaced) {
+        let misplaced = |raw: &tollgate_request| raw.flags & TOLLGATE_RESERVE != 0 || raw.id.len > 0;
+        let Some((first, others)) = requests.split_first() else { return Err(TOLLGATE_ERR_ARGUMENT) };
+        if n > MOST_TOGETHER || others.iter().any(misplaced) || requests.iter().any(is_peek) {
             return Err(TOLLGATE_ERR_ARGUMENT);
         }
         let mut rooms: [Room<'_>; MOST_TOGETHER] = [[MaybeUninit::uninit(); MOST_COSTS]; MOST_TOGETHER];
@@ -355,7 +359,17 @@ pub unsafe extern "C" fn tollgate_check_all(
         for (to, parts) in all.iter_mut().zip(parts.iter().flatten()) {
             *to = parts.request();
         }
-        let decision = handle.engine.check_all_at(&all[..n], handle.at(first.now_ns));
+        // SAFETY: the caller's promises.
+        let (id, now) = (unsafe { id(first.id.data, first.id.len)? }, handle.at(first.now_ns));
+        let ticket = match mode(first.flags, id)? {
+            Asked::CheckAs => Some(Ticket::check(id)),
+            Asked::Reserve => Some(Ticket::reserve(id, Nanos::new(first.ttl_ns))),
+            Asked::Check | Asked::Peek => None,
+        };
+        let decision = match ticket {
+            None => handle.engine.check_all_at(&all[..n], now),
+            Some(ticket) => handle.engine.check_all_as_at(&all[..n], ticket, now).map_err(of_id)?,
+        };
         Ok(tollgate_decision::of(&decision))
     })
 }
