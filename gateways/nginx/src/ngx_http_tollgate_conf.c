@@ -556,6 +556,49 @@ ngx_http_tollgate_key_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* ngx_conf_set_enum_slot(), which also says what would be right */
+
+char *
+ngx_http_tollgate_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    u_char           *last;
+    ngx_str_t        *value;
+    ngx_uint_t       *np;
+    ngx_conf_enum_t  *e;
+    u_char            right[128];
+
+    np = (ngx_uint_t *) (p + cmd->offset);
+
+    if (*np != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    last = right;
+
+    for (e = cmd->post; e->name.len; e++) {
+
+        if (e->name.len == value[1].len
+            && ngx_strncmp(e->name.data, value[1].data, value[1].len) == 0)
+        {
+            *np = e->value;
+            return NGX_CONF_OK;
+        }
+
+        last = ngx_slprintf(last, right + sizeof(right), "%s%V",
+                            last == right ? "" : ", ", &e->name);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\": write one of %*s",
+                       &value[1], &value[0], (size_t) (last - right), right);
+
+    return NGX_CONF_ERROR;
+}
+
+
 static char *
 ngx_http_tollgate_code(ngx_conf_t *cf, ngx_uint_t *to, const char *right,
     ngx_flag_t key)

@@ -89,14 +89,14 @@ static ngx_command_t  ngx_http_tollgate_commands[] = {
 
     { ngx_string("tollgate_log_level"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_tollgate_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tollgate_loc_conf_t, log_level),
       &ngx_http_tollgate_log_levels },
 
     { ngx_string("tollgate_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_tollgate_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_tollgate_loc_conf_t, headers),
       &ngx_http_tollgate_headers },
@@ -216,7 +216,6 @@ ngx_http_tollgate_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     tlcf->limiters = NULL;
-     *     tlcf->status_page = 0;
      */
 
     tlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_tollgate_loc_conf_t));
@@ -228,6 +227,7 @@ ngx_http_tollgate_create_loc_conf(ngx_conf_t *cf)
     tlcf->key_status = NGX_CONF_UNSET_UINT;
     tlcf->log_level = NGX_CONF_UNSET_UINT;
     tlcf->headers = NGX_CONF_UNSET_UINT;
+    tlcf->status_page = NGX_CONF_UNSET_UINT;
     tlcf->dry_run = NGX_CONF_UNSET;
 
     return tlcf;

@@ -209,6 +209,7 @@ char *ngx_http_tollgate_status_code(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_tollgate_key_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_tollgate_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* ngx_http_tollgate_plan.c */
 char *ngx_http_tollgate_plans(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

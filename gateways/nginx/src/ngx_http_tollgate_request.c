@@ -19,8 +19,10 @@ static ngx_int_t ngx_http_tollgate_text(ngx_http_request_t *r,
 static ngx_int_t ngx_http_tollgate_route(ngx_http_request_t *r,
     tollgate_str *text);
 static tollgate_status ngx_http_tollgate_decide(ngx_http_tollgate_ctx_t *ctx);
-static ngx_uint_t ngx_http_tollgate_leave_out(ngx_http_tollgate_ctx_t *ctx,
-    tollgate_status status);
+static tollgate_status ngx_http_tollgate_pass_unknown(
+    ngx_http_tollgate_ctx_t *ctx);
+static tollgate_status ngx_http_tollgate_pass_full(
+    ngx_http_tollgate_ctx_t *ctx);
 static ngx_http_tollgate_outcome_e ngx_http_tollgate_outcome(
     ngx_http_tollgate_ctx_t *ctx);
 
@@ -76,9 +78,15 @@ ngx_http_tollgate_ask(ngx_http_request_t *r, ngx_http_tollgate_ctx_t *ctx)
         return NGX_OK;
     }
 
-    do {
-        status = ngx_http_tollgate_decide(ctx);
-    } while (ngx_http_tollgate_leave_out(ctx, status));
+    status = ngx_http_tollgate_decide(ctx);
+
+    if (status == TOLLGATE_KEY_UNKNOWN) {
+        status = ngx_http_tollgate_pass_unknown(ctx);
+    }
+
+    if (status == TOLLGATE_STORE_FULL) {
+        (void) ngx_http_tollgate_pass_full(ctx);
+    }
 
     ctx->outcome = ngx_http_tollgate_outcome(ctx);
 
@@ -290,6 +298,13 @@ ngx_http_tollgate_decide(ngx_http_tollgate_ctx_t *ctx)
 
     ctx->reported = 0;
 
+    /* limiters may have changed places since the last attempt */
+
+    for (i = 0; i < ctx->n; i++) {
+        ctx->requests[i].id.len = 0;
+        ctx->requests[i].flags &= ~TOLLGATE_RESERVE;
+    }
+
     if (ctx->n == 0) {
         ngx_memzero(&ctx->decision, sizeof(tollgate_decision));
         ctx->id = 0;
@@ -330,47 +345,115 @@ ngx_http_tollgate_decide(ngx_http_tollgate_ctx_t *ctx)
 }
 
 
-/* Limiters that pass what they would refuse with this status go; whether any did, so that the others decide alone. */
+/* Limiters that let unknown keys pass go, and the others decide alone. */
 
-static ngx_uint_t
-ngx_http_tollgate_leave_out(ngx_http_tollgate_ctx_t *ctx,
-    tollgate_status status)
+static tollgate_status
+ngx_http_tollgate_pass_unknown(ngx_http_tollgate_ctx_t *ctx)
 {
-    ngx_uint_t                    i, n;
-    tollgate_request              request;
-    tollgate_decision             decision;
-    ngx_http_tollgate_limiter_t  *limiter;
-
-    if (status != TOLLGATE_STORE_FULL && status != TOLLGATE_KEY_UNKNOWN) {
-        return 0;
-    }
+    ngx_uint_t         i, n;
+    tollgate_request   request;
+    tollgate_decision  decision;
 
     n = 0;
 
     for (i = 0; i < ctx->n; i++) {
 
-        limiter = ctx->limiters[i];
         request = ctx->requests[i];
         request.flags &= ~TOLLGATE_RESERVE;
 
-        if ((status == TOLLGATE_STORE_FULL ? limiter->full_pass
-                                           : limiter->unknown_pass)
-            && tollgate_peek(ctx->zone->engine, &request, &decision) == status)
+        if (ctx->limiters[i]->unknown_pass
+            && tollgate_peek(ctx->zone->engine, &request, &decision)
+               == TOLLGATE_KEY_UNKNOWN)
         {
             continue;
         }
 
-        ctx->limiters[n] = limiter;
+        ctx->limiters[n] = ctx->limiters[i];
         ctx->requests[n++] = ctx->requests[i];
     }
 
     if (n == ctx->n) {
-        return 0;
+        return TOLLGATE_KEY_UNKNOWN;
     }
 
     ctx->n = n;
 
-    return 1;
+    return ngx_http_tollgate_decide(ctx);
+}
+
+
+/* only an anonymous subject can lack room */
+
+static ngx_uint_t
+ngx_http_tollgate_passes_full(ngx_http_tollgate_ctx_t *ctx, ngx_uint_t i)
+{
+    return ctx->limiters[i]->full_pass
+           && (ctx->requests[i].flags
+               & (TOLLGATE_ANONYMOUS|TOLLGATE_OR_ANONYMOUS));
+}
+
+
+static void
+ngx_http_tollgate_swap(ngx_http_tollgate_ctx_t *ctx, ngx_uint_t i,
+    ngx_uint_t k)
+{
+    tollgate_request              request;
+    ngx_http_tollgate_limiter_t  *limiter;
+
+    request = ctx->requests[i];
+    ctx->requests[i] = ctx->requests[k];
+    ctx->requests[k] = request;
+
+    limiter = ctx->limiters[i];
+    ctx->limiters[i] = ctx->limiters[k];
+    ctx->limiters[k] = limiter;
+}
+
+
+/*
+ * Which of several limiters there is no room for is not said: the others decide without it, or, if there is no room
+ * for several, without all that pass then.
+ */
+
+static tollgate_status
+ngx_http_tollgate_pass_full(ngx_http_tollgate_ctx_t *ctx)
+{
+    ngx_uint_t       i, last;
+    tollgate_status  status;
+
+    last = ctx->n - 1;
+
+    for (i = 0; i <= last; i++) {
+
+        if (!ngx_http_tollgate_passes_full(ctx, i)) {
+            continue;
+        }
+
+        ngx_http_tollgate_swap(ctx, i, last);
+        ctx->n = last;
+
+        status = ngx_http_tollgate_decide(ctx);
+
+        if (status != TOLLGATE_STORE_FULL) {
+            return status;
+        }
+
+        ctx->n = last + 1;
+        ngx_http_tollgate_swap(ctx, i, last);
+    }
+
+    for (i = 0; i < ctx->n; /* void */ ) {
+
+        if (ngx_http_tollgate_passes_full(ctx, i)) {
+            ngx_http_tollgate_swap(ctx, i, --ctx->n);
+
+        } else {
+            i++;
+        }
+    }
+
+    return ctx->n <= last ? ngx_http_tollgate_decide(ctx)
+                          : TOLLGATE_STORE_FULL;
 }
 
 

@@ -28,31 +28,19 @@ static ngx_conf_enum_t  ngx_http_tollgate_pages[] = {
 char *
 ngx_http_tollgate_status_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_tollgate_loc_conf_t *tlcf = conf;
-
-    ngx_str_t                 *value;
-    ngx_conf_enum_t           *page;
+    char                      *rc;
+    ngx_command_t              page;
     ngx_http_core_loc_conf_t  *clcf;
 
-    if (tlcf->status_page) {
-        return "is duplicate";
-    }
+    /* not inherited, as the handler is not */
 
-    value = cf->args->elts;
+    page = *cmd;
+    page.offset = offsetof(ngx_http_tollgate_loc_conf_t, status_page);
+    page.post = &ngx_http_tollgate_pages;
 
-    for (page = ngx_http_tollgate_pages; page->name.len; page++) {
-        if (page->name.len == value[1].len
-            && ngx_strcmp(page->name.data, value[1].data) == 0)
-        {
-            tlcf->status_page = page->value;
-        }
-    }
-
-    if (tlcf->status_page == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"tollgate_status_page\": "
-                           "write json or prometheus", &value[1]);
-        return NGX_CONF_ERROR;
+    rc = ngx_http_tollgate_enum(cf, &page, conf);
+    if (rc != NGX_CONF_OK) {
+        return rc;
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);

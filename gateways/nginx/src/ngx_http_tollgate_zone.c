@@ -18,7 +18,7 @@
 /* of a region that is a file, the zone holds the counters alone */
 #define NGX_HTTP_TOLLGATE_FILE_SHM   (16 * ngx_pagesize)
 
-/* share of a region for registered subjects and quotas, if "lines=" does not say */
+/* percent of the room for state that lines get, if "lines=" does not say */
 #define NGX_HTTP_TOLLGATE_LINES      10
 
 
@@ -69,8 +69,15 @@ ngx_http_tollgate_fit(ngx_http_tollgate_zone_t *zone, size_t len)
     uint64_t         low, high, bytes;
     tollgate_config  config = TOLLGATE_CONFIG_INIT;
 
+    config.max_cells = 1;
+    config.max_lines = 1;
+
+    if (tollgate_region_size(&config, &bytes) != TOLLGATE_OK || bytes > len) {
+        return NGX_ERROR;
+    }
+
     if (zone->lines == NGX_CONF_UNSET_SIZE) {
-        zone->lines = len / 100 * NGX_HTTP_TOLLGATE_LINES / 64;
+        zone->lines = (len - bytes) / 100 * NGX_HTTP_TOLLGATE_LINES / 64;
     }
 
     /* 0 stands for a default of the library */

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -52,11 +53,11 @@ class Answer:
 class Nginx:
     """`http` and `main` are configuration text; `{port}` and `{root}` stand for the port and the folder of files."""
 
-    def __init__(self, http, workers=1, main="", plans=None, listen=""):
+    def __init__(self, http, workers=1, main="", plans=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-nginx-"))
         os.chmod(self.folder, 0o755)
         self.port = free_port()
-        self.workers, self.main, self.listen = workers, main, listen
+        self.workers, self.main = workers, main
         self.root = self.folder / "root"
         self.root.mkdir()
         (self.root / "index.html").write_text("hello")
@@ -65,8 +66,7 @@ class Nginx:
             (self.folder / name).mkdir()
             shutil.chown(self.folder / name, "www-data") if os.getuid() == 0 else None
         self.plans_file = self.folder / "plans.toml"
-        if plans is not None:
-            self.plans_file.write_text(plans)
+        self.plans_file.write_text(plans)
         self.write(http)
         self.process = None
 
@@ -177,6 +177,26 @@ class Nginx:
             return Answer(response, response.read())
         finally:
             connection.close()
+
+    def pipeline(self, paths):
+        """The statuses of many requests, one after the other on one connection, none of them waiting for an answer."""
+        requests = [f"GET {path} HTTP/1.1\r\nHost: pipeline\r\n\r\n".encode() for path in paths]
+        statuses = []
+        # nginx ends a connection after a thousand requests.
+        for at in range(0, len(requests), 500):
+            batch = requests[at:at + 500]
+            batch[-1] = batch[-1].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            with socket.create_connection(("127.0.0.1", self.port), 20) as client:
+                sender = threading.Thread(target=client.sendall, args=(b"".join(batch),))
+                sender.start()
+                answers = b""
+                while more := client.recv(1 << 16):
+                    answers += more
+                sender.join()
+            found = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
+            assert len(found) == len(batch), (len(found), len(batch))
+            statuses += found
+        return statuses
 
     def statuses(self, count, *args, **kwargs):
         return [self.get(*args, **kwargs).status for _ in range(count)]
