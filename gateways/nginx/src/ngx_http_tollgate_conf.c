@@ -251,9 +251,10 @@ ngx_http_tollgate_same_layout(ngx_conf_t *cf, ngx_http_tollgate_zone_t *zone)
             if (old->size == zone->size && old->lines == zone->lines
                 && old->cells == zone->cells
                 && old->file.len == zone->file.len
-                && ngx_strncmp(old->file.data, zone->file.data,
-                               zone->file.len)
-                   == 0)
+                && (zone->file.len == 0
+                    || ngx_strncmp(old->file.data, zone->file.data,
+                                   zone->file.len)
+                       == 0))
             {
                 return NGX_CONF_OK;
             }

@@ -140,7 +140,10 @@ ngx_http_tollgate_take(ngx_http_tollgate_ctx_t *ctx, tollgate_report *report,
         return;
     }
 
-    ngx_memcpy(p, ctx->fields.data, ctx->fields.len);
+    if (ctx->fields.len) {
+        ngx_memcpy(p, ctx->fields.data, ctx->fields.len);
+    }
+
     ngx_memcpy(p + ctx->fields.len, report->headers.data, len);
 
     ctx->fields.data = p;
