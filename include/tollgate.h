@@ -14,6 +14,7 @@
  *     tollgate_request request = TOLLGATE_REQUEST_INIT;
  *     tollgate_engine *engine;
  *     tollgate_decision decision;
+ *     tollgate_status status;
  *     tollgate_error error;
  *
  *     changes.toml.data = plans;
@@ -23,12 +24,11 @@
  *     ...
  *     request.key.data = header->data;
  *     request.key.len = header->len;
- *     switch (tollgate_check(engine, &request, &decision)) {
- *     case TOLLGATE_OK:        break;
- *     case TOLLGATE_THROTTLED: return too_many_requests(decision.retry_after_ns);
- *     ...
- *     default:                 return status < 0 ? your_fail_open_or_closed_policy() : forbidden();
- *     }
+ *     status = tollgate_check(engine, &request, &decision);
+ *     if (status < 0)
+ *         return your_fail_open_or_closed_policy();
+ *     if (status > 0)
+ *         return refuse(tollgate_http_status(status), decision.retry_after_ns);
  *
  * Rules that hold for every function below, unless its comment says otherwise:
  *
@@ -46,8 +46,9 @@
  *            exception. No thread is ever started, nothing is kept in globals that you could notice.
  *  Hot path  Functions marked [hot] do not allocate, block or log, and make no system call when the time is given;
  *            but for a thread's first call, and its first after tollgate_apply() or a change of keys.
- *  Memory    Where no memory is left the answer is TOLLGATE_ERR_NOMEM. The exceptions are marked [oom]: the library
- *            underneath ends the process (abort) when an allocation fails there, as Rust programs do.
+ *  Memory    Where no memory is left the answer is TOLLGATE_ERR_NOMEM; a call that has begun goes on with 4 MiB that
+ *            the library keeps for that. The exceptions are marked [oom]: they read text, may need more, and then the
+ *            library underneath ends the process (abort), as Rust programs do.
  *  Time      Nanoseconds since the Unix epoch; `now_ns` 0 means "read the engine's clock". Steps of the wall clock
  *            do not move that. Time that goes backwards never gives anybody more.
  *  Zero      Begin structs with their TOLLGATE_..._INIT, or with zeros and `struct_size`: zero is the default
@@ -568,6 +569,50 @@ typedef struct tollgate_alert {
 /* Called with each alert, in the order in which they were raised. As tollgate_usage_fn, but it cannot stop. */
 typedef void (*tollgate_alert_fn)(void *ctx, const struct tollgate_alert *alert);
 
+/* Decisions by their outcome, and how full everything is: of this process, but for what is stored in a region. Begin
+ * with TOLLGATE_METRICS_INIT. [growable] */
+typedef struct tollgate_metrics {
+    /* In: sizeof(tollgate_metrics). */
+    uint32_t struct_size;
+    /* 0 for now. */
+    uint32_t flags;
+    /* Admitted at once; of observing plans also what they would have refused. */
+    uint64_t ok;
+    /* Admitted after a delay. */
+    uint64_t delayed;
+    /* Refused: as the statuses of these names. */
+    uint64_t throttled;
+    uint64_t quota_exceeded;
+    uint64_t concurrency_exceeded;
+    uint64_t cost_exceeds_limit;
+    uint64_t key_missing;
+    uint64_t key_unknown;
+    uint64_t key_disabled;
+    uint64_t key_expired;
+    uint64_t key_revoked;
+    uint64_t no_plan_for_stage;
+    uint64_t store_full;
+    /* Among `ok`: what observing plans would have refused. */
+    uint64_t would_deny;
+    /* Cells in use, and those that are planned for. */
+    uint64_t cells;
+    uint64_t max_cells;
+    /* The most lines that were in use at a time, and those that there can be. */
+    uint64_t lines;
+    uint64_t max_lines;
+    /* For want of room: decisions refused, limits left out, cells taken from another owner. */
+    uint64_t full_refused;
+    uint64_t full_passed;
+    uint64_t full_evicted;
+    /* Debits and refusals that the usage log had no room for. */
+    uint64_t unlogged;
+    /* Ids of requests that are known. */
+    uint64_t ids;
+    /* Alerts that wait to be read, and how many there was no room for in all. */
+    uint64_t alerts_waiting;
+    uint64_t alerts_dropped;
+} tollgate_metrics;
+
 /* Takes `len` bytes, all of them. Return 0 to go on, anything else to stop with TOLLGATE_ERR_IO. As tollgate_usage_fn. */
 typedef int32_t (*tollgate_write_fn)(void *ctx, const void *data, size_t len);
 
@@ -681,15 +726,25 @@ tollgate_status tollgate_peek(struct tollgate_engine *engine,
                               struct tollgate_decision *out);
 
 /* As tollgate_check() with TOLLGATE_RESERVE: what the request may cost is taken now, and made what it did cost by
- * tollgate_settle(). Unsettled it stays taken. TOLLGATE_STORE_FULL: all ids are open reservations. Any thread. [oom] */
+ * tollgate_settle(). Unsettled it stays taken. TOLLGATE_STORE_FULL: all ids are open reservations. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_reserve(struct tollgate_engine *engine,
                                  const struct tollgate_request *request,
                                  struct tollgate_decision *out);
 
-/* Decides `n` requests in order, each by itself, as `n` calls of tollgate_check() would. out[i] receives each decision.
+/* Asks for the memory that the check of this request will need, for hosts that know the key some time before they
+ * decide: while the rest of the request is read, say. Then tollgate_check() or any other decision about the same key
+ * finds it in the processor's cache; without that, a table of millions of subjects costs a memory access or two. It
+ * decides nothing, takes nothing and keeps nothing of `request`. Any thread. [hot] */
+TOLLGATE_API
+tollgate_status tollgate_prepare(struct tollgate_engine *engine,
+                                 const struct tollgate_request *request);
+
+/* Decides `n` requests in order, each by itself, as `n` calls of tollgate_check() would, but faster: what they need
+ * from memory is asked for together. out[i] receives each decision. Of requests whose `now_ns` is 0 up to 16 share one
+ * reading of the clock.
  * TOLLGATE_OK if all were allowed, else the first status that is not; a request that fails does not stop the others.
- * TOLLGATE_ERR_ARGUMENT, with nothing written, where `requests` or `out` is unusable. Any thread. [hot] as
+ * TOLLGATE_ERR_ARGUMENT, with nothing written, where `engine`, `requests` or `out` is unusable. Any thread. [hot] as
  * tollgate_check(). */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_check_batch(struct tollgate_engine *engine,
@@ -699,8 +754,8 @@ tollgate_status tollgate_check_batch(struct tollgate_engine *engine,
 
 /* One decision over up to 16 requests (a user and the user's team, say): all of them are debited or none is. Limits
  * that two of them share are judged by the sum of their costs. `now_ns`, `id`, `ttl_ns` and TOLLGATE_RESERVE are the first
- * one's, and hold for all of them; TOLLGATE_PEEK has no place here. Otherwise as tollgate_check(). Any thread. [hot]
- * without an `id`. */
+ * one's, and hold for all of them; TOLLGATE_PEEK has no place here. Otherwise as tollgate_check(). Any thread. [hot] for
+ * two or three requests under few limits, without an `id`; else it allocates. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_check_all(struct tollgate_engine *engine,
                                    const struct tollgate_request *requests,
@@ -710,8 +765,8 @@ tollgate_status tollgate_check_all(struct tollgate_engine *engine,
 /* As tollgate_check(), and says how every limit that applies stands after it: as structs, and as the HTTP header lines
  * for the answer. What does not fit your buffers changes nothing of the decision, which was made. `report` is written
  * whenever the status is not negative; its `decision` always.
- * `request` may have TOLLGATE_PEEK or TOLLGATE_RESERVE. Any thread. [oom]: it allocates, and takes a microsecond where
- * a check takes a fraction of one. */
+ * `request` may have TOLLGATE_PEEK or TOLLGATE_RESERVE. Any thread. It allocates, and takes a microsecond where a check
+ * takes a fraction of one. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_check_report(struct tollgate_engine *engine,
                                       const struct tollgate_request *request,
@@ -720,7 +775,7 @@ tollgate_status tollgate_check_report(struct tollgate_engine *engine,
 /* Makes the cost of a reservation the actual one: the surplus is returned, an overrun is taken even past the limit.
  * `costs` and `n_costs` by unit as in tollgate_request, or NULL, 0 and `actual` for every unit. `out` may be NULL.
  * TOLLGATE_ERR_NOT_FOUND: no reservation of this id was admitted, or it is forgotten; TOLLGATE_ERR_CLOSED: it was
- * settled or refunded before. Any thread. [oom] */
+ * settled or refunded before. Any thread. */
 TOLLGATE_API
 tollgate_status tollgate_settle(struct tollgate_engine *engine,
                                 const void *id,
@@ -732,7 +787,7 @@ tollgate_status tollgate_settle(struct tollgate_engine *engine,
                                 struct tollgate_settlement *out);
 
 /* Returns everything that a check with an `id` or an open reservation has cost, once.
- * TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CLOSED as tollgate_settle(). Any thread. [oom] */
+ * TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CLOSED as tollgate_settle(). Any thread. */
 TOLLGATE_API
 tollgate_status tollgate_refund(struct tollgate_engine *engine,
                                 const void *id,
@@ -749,7 +804,7 @@ tollgate_status tollgate_release(struct tollgate_engine *engine,
 /* A new API key: `prefix` (letters, digits and '_', at most 89; may be empty), 192 bits from the operating system, a
  * checksum. It is the only copy: hand it out, wipe the buffer, keep its digest. It has 39 characters more than
  * `prefix`; TOLLGATE_ERR_BUFFER, with the length in `out->len`, where they do not fit: nothing is made then.
- * Any thread. [oom] */
+ * Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_generate(const void *prefix,
                                       size_t len,
@@ -758,7 +813,7 @@ tollgate_status tollgate_key_generate(const void *prefix,
 
 /* The digest of an API key (1 to 4096 bytes), as tollgate_key and plan files take it: without `pepper` (NULL) its
  * SHA-256 in 64 digits, else its HMAC-SHA-256 as "NAME:" and 64 digits. Safe to store, as far as keys are generated;
- * keys that people thought up need a pepper. TOLLGATE_ERR_BUFFER as tollgate_key_generate(). Any thread. [oom] */
+ * keys that people thought up need a pepper. TOLLGATE_ERR_BUFFER as tollgate_key_generate(). Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_hash(const struct tollgate_pepper *pepper,
                                   const void *key,
@@ -766,8 +821,19 @@ tollgate_status tollgate_key_hash(const struct tollgate_pepper *pepper,
                                   struct tollgate_buf *out,
                                   struct tollgate_error *err);
 
+/* Gives a subject another key, beside those that it has: `key` as in tollgate_subject, its `state` on unless it is
+ * TOLLGATE_KEY_OFF. It stays until tollgate_apply() lists the subject's keys without it.
+ * TOLLGATE_ERR_NOT_FOUND (`subject`), TOLLGATE_ERR_EXISTS (the key or its id is in use, or the key was revoked),
+ * TOLLGATE_ERR_ARGUMENT names the field; TOLLGATE_ERR_FULL (a region). `err` may be NULL, here and below. Any thread. */
+TOLLGATE_API TOLLGATE_MUST_USE
+tollgate_status tollgate_key_add(struct tollgate_engine *engine,
+                                 const void *subject,
+                                 size_t subject_len,
+                                 const struct tollgate_key *key,
+                                 struct tollgate_error *err);
+
 /* Switches the key with this public id on. Usage and buckets are as they were; an expired or revoked key stays what it
- * is. TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread. [oom] */
+ * is. TOLLGATE_ERR_NOT_FOUND. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_enable(struct tollgate_engine *engine,
                                     const void *key_id,
@@ -775,21 +841,21 @@ tollgate_status tollgate_key_enable(struct tollgate_engine *engine,
                                     struct tollgate_error *err);
 
 /* Switches a key off: once this has returned no decision of any thread, or attached process, admits it.
- * TOLLGATE_ERR_NOT_FOUND. Any thread. [oom] */
+ * TOLLGATE_ERR_NOT_FOUND. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_disable(struct tollgate_engine *engine,
                                      const void *key_id,
                                      size_t len,
                                      struct tollgate_error *err);
 
-/* Ends a key's life now: TOLLGATE_KEY_EXPIRED. TOLLGATE_ERR_NOT_FOUND. Any thread. [oom] */
+/* Ends a key's life now: TOLLGATE_KEY_EXPIRED. TOLLGATE_ERR_NOT_FOUND. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_expire(struct tollgate_engine *engine,
                                     const void *key_id,
                                     size_t len,
                                     struct tollgate_error *err);
 
-/* Switches a key off for good. TOLLGATE_ERR_NOT_FOUND. Any thread. [oom] */
+/* Switches a key off for good. TOLLGATE_ERR_NOT_FOUND. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_revoke(struct tollgate_engine *engine,
                                     const void *key_id,
@@ -799,7 +865,7 @@ tollgate_status tollgate_key_revoke(struct tollgate_engine *engine,
 /* Gives a key's subject another key, with the public id `new_id`; usage and limits are the subject's, and so the same
  * for both. Both work for `overlap_ns`, then the old one is revoked; 0: at once. `out` receives the new key, its only
  * copy; give room for 129 characters: with less the answer is TOLLGATE_ERR_BUFFER and nothing has changed.
- * TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CONFLICT (it is revoked), TOLLGATE_ERR_EXISTS (`new_id`). Any thread. [oom] */
+ * TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CONFLICT (it is revoked), TOLLGATE_ERR_EXISTS (`new_id`). Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_key_rotate(struct tollgate_engine *engine,
                                     const void *key_id,
@@ -812,7 +878,7 @@ tollgate_status tollgate_key_rotate(struct tollgate_engine *engine,
                                     struct tollgate_error *err);
 
 /* The present day, in days since 1970-01-01, in the zone of a subject's first quota of a plan; in UTC if there is none.
- * TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread. [oom] */
+ * TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_today(struct tollgate_engine *engine,
                                const void *subject,
@@ -825,7 +891,7 @@ tollgate_status tollgate_today(struct tollgate_engine *engine,
 /* What a subject has used of its quotas of a plan: `each` is called with a row per quota and day from `from_day` to
  * `to_day` (days since 1970-01-01, as tollgate_today() counts them, at most 3,660). Days are kept for 90 days.
  * TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_ARGUMENT (`from_day` is later than `to_day`), TOLLGATE_ERR_IO (`each` stopped).
- * Any thread. [oom] */
+ * Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_usage(struct tollgate_engine *engine,
                                const void *subject,
@@ -841,7 +907,7 @@ tollgate_status tollgate_usage(struct tollgate_engine *engine,
 
 /* Lets a subject use `remaining` more units in the current window of a quota, whatever is left of it now. The next
  * window is as ever. `limit`: the quota's name, as reports give it. `remaining`: at most 2^61.
- * TOLLGATE_ERR_NOT_FOUND. Any thread. [oom] */
+ * TOLLGATE_ERR_NOT_FOUND. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_grant(struct tollgate_engine *engine,
                                const void *subject,
@@ -856,16 +922,29 @@ tollgate_status tollgate_grant(struct tollgate_engine *engine,
 
 /* Takes the alerts that were raised since the last call, by this process: each threshold of each quota once per
  * window. `each` is called with every one of them. `dropped` (may be NULL) receives how many there was no room for.
- * Any thread. [oom] */
+ * Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_alerts(struct tollgate_engine *engine,
                                 tollgate_alert_fn each,
                                 void *ctx,
                                 uint64_t *dropped);
 
+/* What the engine has done since it was made, and how full it is. Peeks are not counted. Counts its cells one by one,
+ * which takes a while for millions, and holds up no check. Any thread. */
+TOLLGATE_API
+tollgate_status tollgate_metrics_get(struct tollgate_engine *engine,
+                                     struct tollgate_metrics *out);
+
+/* The same by plan, in the text format of Prometheus, version 0.0.4: what an endpoint answers with
+ * "Content-Type: text/plain; version=0.0.4". TOLLGATE_ERR_BUFFER, with the length in `out->len`, where it does not fit:
+ * plan for some 2 KiB and 1 KiB for each plan. Any thread. */
+TOLLGATE_API TOLLGATE_MUST_USE
+tollgate_status tollgate_metrics_text(struct tollgate_engine *engine,
+                                      struct tollgate_buf *out);
+
 /* Gives a snapshot of what requests have left behind (the state of every limit, the usage log, ids, states of keys) to
  * `write`, piece by piece, while checks go on: a portable format under checksums. Plans, subjects and keys themselves
- * are not in it. `err` may be NULL, here and below. TOLLGATE_ERR_IO. Any thread. [oom] */
+ * are not in it. `err` may be NULL, here and below. TOLLGATE_ERR_IO. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_snapshot(struct tollgate_engine *engine,
                                   tollgate_write_fn write,
@@ -873,7 +952,7 @@ tollgate_status tollgate_snapshot(struct tollgate_engine *engine,
                                   struct tollgate_error *err);
 
 /* Saves a snapshot in a file: written beside it, synced and renamed, so that whatever happens it is the whole old or
- * the whole new one. `path`: UTF-8. TOLLGATE_ERR_IO. Any thread; it waits for the disk, checks do not. [oom] */
+ * the whole new one. `path`: UTF-8. TOLLGATE_ERR_IO. Any thread; it waits for the disk, checks do not. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_snapshot_save(struct tollgate_engine *engine,
                                        const void *path,
@@ -883,7 +962,7 @@ tollgate_status tollgate_snapshot_save(struct tollgate_engine *engine,
 /* Puts back what requests had left behind when `read`'s snapshot of this engine was taken; what came after it is
  * forgotten. To begin a new engine from a snapshot give it to tollgate_create() instead. For an engine that decides
  * nothing meanwhile. TOLLGATE_ERR_CORRUPT, _VERSION, _MISMATCH (it is another engine's), _IO, _NOMEM: nothing has changed
- * then. Any thread. [oom] */
+ * then. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_restore(struct tollgate_engine *engine,
                                  uint64_t now_ns,
@@ -918,6 +997,9 @@ tollgate_status tollgate_restore(struct tollgate_engine *engine,
 #define TOLLGATE_REPORT_INIT \
     { (uint32_t)sizeof(tollgate_report), 0, TOLLGATE_DECISION_INIT, 0, 0, 0, \
       TOLLGATE_BUF_INIT, TOLLGATE_BUF_INIT, TOLLGATE_BUF_INIT, TOLLGATE_BUF_INIT }
+#define TOLLGATE_METRICS_INIT \
+    { (uint32_t)sizeof(tollgate_metrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TOLLGATE_CONFIG_INIT \
     { (uint32_t)sizeof(tollgate_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, TOLLGATE_STR_INIT, 0, 0, 0, 0, 0 }
 #define TOLLGATE_CHANGES_INIT \

@@ -115,6 +115,9 @@ public:
         return made;
     }
 
+    /// Asks for the memory that a decision about this request will need.
+    void prepare(const request &asked) noexcept { (void)tollgate_prepare(get(), &asked.raw); }
+
     decision peek(const request &asked) noexcept {
         decision made;
         made.raw.status = tollgate_peek(get(), &asked.raw, &made.raw);

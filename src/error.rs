@@ -126,6 +126,14 @@ pub enum ApplyError {
         /// What is in the way.
         problem: String,
     },
+    /// What is to be changed does not exist.
+    #[error("{field}: {problem}")]
+    Unknown {
+        /// Which argument.
+        field: String,
+        /// What there is none of.
+        problem: String,
+    },
     /// The memory that the engine was to be attached to.
     #[error(transparent)]
     Region(#[from] RegionError),
@@ -150,6 +158,10 @@ impl ApplyError {
 
     pub(crate) fn invalid(field: impl Into<String>, problem: impl ToString) -> ApplyError {
         ApplyError::Invalid { field: field.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn unknown(field: impl Into<String>, problem: impl ToString) -> ApplyError {
+        ApplyError::Unknown { field: field.into(), problem: problem.to_string() }
     }
 
     pub(crate) fn capacity(field: impl Into<String>, problem: impl ToString) -> ApplyError {

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
-use tollgate::{Cost, Decision, Mode, Nanos, Request, Ticket};
+use tollgate::{Cost, Decision, Mode, Nanos, Request};
 
 use crate::engine::{Handle, handle};
-use crate::guard::{array, guard, input, output};
+use crate::guard::{array, input};
 use crate::names::Name;
-use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_OK, of_id, of_verdict, tollgate_status};
+use crate::status::{TOLLGATE_ERR_ARGUMENT, of_id, of_verdict, tollgate_status};
 use crate::text::{id, key};
 use crate::types::{
     TOLLGATE_ANONYMOUS, TOLLGATE_OBSERVED, TOLLGATE_OR_ANONYMOUS, TOLLGATE_PEEK, TOLLGATE_RESERVE,
@@ -20,9 +20,6 @@ const FLAGS: u32 = TOLLGATE_PEEK | TOLLGATE_RESERVE | TOLLGATE_ANONYMOUS | TOLLG
 
 /// Most costs that a request can have.
 pub(crate) const MOST_COSTS: usize = 16;
-
-/// Most requests of one decision.
-const MOST_TOGETHER: usize = 16;
 
 /// Where the costs of a request are read to.
 pub(crate) type Room<'a> = [MaybeUninit<(&'a str, u64)>; MOST_COSTS];
@@ -128,7 +125,7 @@ pub(crate) unsafe fn cost<'a>(
 }
 
 impl tollgate_decision {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(decision: &Decision) -> tollgate_decision {
         let flags = match decision.would_deny() {
             None => 0,
@@ -147,39 +144,44 @@ impl tollgate_decision {
 
     /// No decision was made.
     #[cold]
-    fn none(status: i32) -> tollgate_decision {
+    pub(crate) fn none(status: i32) -> tollgate_decision {
         tollgate_decision { status, flags: 0, retry_after_ns: 0, delay_ns: 0, violated: 0, reserved: [0; 4] }
+    }
+
+    /// Writes a decision in its place at once: one that is put together elsewhere takes longer to be copied than to be
+    /// made.
+    ///
+    /// # Safety
+    /// `out` can be written to.
+    #[inline(always)]
+    pub(crate) unsafe fn put(out: *mut tollgate_decision, decision: &Decision) -> i32 {
+        let made = tollgate_decision::of(decision);
+        // SAFETY: the caller's promise.
+        unsafe { out.write(made) };
+        made.status
     }
 }
 
-/// A decision for one request, which is written to `out` whatever becomes of it.
+/// A decision for one request, which is written to `out` whatever becomes of it: by the body, or if that fails, as none.
 macro_rules! decided {
-    ($out:expr, $body:block) => {{
-        let out: *mut tollgate_decision = $out;
-        guard!({
-            let out = output(out)?;
-            let decided = || -> Result<tollgate_decision, i32> { $body };
-            let contained = $crate::guard::contain(|| {
-                let decision = decided()?;
-                // SAFETY: `output`, and the caller's promise.
-                unsafe { out.write(decision) };
-                Ok(decision.status)
-            });
-            if contained < 0 {
-                // SAFETY: as above.
-                unsafe { out.write(tollgate_decision::none(contained)) };
+    ($out:ident, $body:block) => {
+        match $crate::guard::output($out) {
+            Ok($out) => {
+                let status = $crate::guard::contain(|| -> Result<i32, i32> { $body });
+                if status < 0 {
+                    // SAFETY: `output`, and the caller's promise.
+                    unsafe { $out.write($crate::types::tollgate_decision::none(status)) };
+                }
+                status
             }
-            Ok(contained)
-        })
-    }};
+            Err(status) => status,
+        }
+    };
 }
-
-fn is_peek(raw: &tollgate_request) -> bool {
-    raw.flags & TOLLGATE_PEEK != 0
-}
+pub(crate) use decided;
 
 /// Decides as a request's flags say.
-unsafe fn decide(handle: &Handle, raw: &tollgate_request) -> Result<tollgate_decision, i32> {
+unsafe fn decide(handle: &Handle, raw: &tollgate_request, out: *mut tollgate_decision) -> Result<i32, i32> {
     let mut room = [MaybeUninit::uninit(); MOST_COSTS];
     // SAFETY: the caller's promises.
     let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
@@ -192,7 +194,8 @@ unsafe fn decide(handle: &Handle, raw: &tollgate_request) -> Result<tollgate_dec
             handle.engine.reserve_at(&request, id, Nanos::new(raw.ttl_ns), now).map_err(of_id)?
         }
     };
-    Ok(tollgate_decision::of(&decision))
+    // SAFETY: the caller's promise.
+    Ok(unsafe { tollgate_decision::put(out, &decision) })
 }
 
 pub(crate) enum Asked {
@@ -220,7 +223,10 @@ pub(crate) fn mode(flags: u32, id: &[u8]) -> Result<Asked, i32> {
 
 /// The request that nearly all are: a key and a cost, and nothing else but an anonymous subject's plan.
 #[inline(always)]
-unsafe fn plain<'a>(handle: &Handle, raw: &'a tollgate_request) -> Result<Option<Request<'a>>, i32> {
+pub(crate) unsafe fn plain<'a>(
+    handle: &Handle,
+    raw: &'a tollgate_request,
+) -> Result<Option<Request<'a>>, i32> {
     let lengths = raw.stage.len | raw.route.len | raw.id.len | raw.n_costs | raw.costs as usize;
     let names = raw.stage_name | raw.route_name;
     if lengths as u64 | u64::from(names) | raw.reserved[0] | raw.reserved[1] | raw.reserved[2] != 0 {
@@ -238,6 +244,26 @@ unsafe fn plain<'a>(handle: &Handle, raw: &'a tollgate_request) -> Result<Option
     Ok(request.map(|request| request.cost(raw.cost)))
 }
 
+/// Checks, and writes the decision if there is one.
+#[inline(always)]
+pub(crate) unsafe fn check(
+    handle: &Handle,
+    raw: &tollgate_request,
+    out: *mut tollgate_decision,
+) -> Result<i32, i32> {
+    // SAFETY: the caller's promises.
+    let Some(request) = unsafe { plain(handle, raw) }? else {
+        // SAFETY: as above.
+        return unsafe { decide(handle, raw, out) };
+    };
+    let decision = match raw.now_ns {
+        0 => handle.engine.check(&request),
+        now => handle.engine.check_at(&request, Nanos::new(now)),
+    };
+    // SAFETY: as above.
+    Ok(unsafe { tollgate_decision::put(out, &decision) })
+}
+
 /// May this request be made now? Takes its cost from every limit that applies, or from none. `out` is always written.
 /// TOLLGATE_OK or why not; TOLLGATE_ERR_EXISTS for an `id` that is known; TOLLGATE_ERR_ARGUMENT. Any thread. [hot] for a
 /// request without an `id` whose subject has its state.
@@ -252,11 +278,7 @@ pub unsafe extern "C" fn tollgate_check(
         // SAFETY: the caller's promises.
         let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
         // SAFETY: as above.
-        if let Some(request) = unsafe { plain(handle, raw) }? {
-            return Ok(tollgate_decision::of(&handle.engine.check_at(&request, handle.at(raw.now_ns))));
-        }
-        // SAFETY: as above.
-        unsafe { decide(handle, raw) }
+        unsafe { check(handle, raw, out) }
     })
 }
 
@@ -273,12 +295,12 @@ pub unsafe extern "C" fn tollgate_peek(
         let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
         let raw = tollgate_request { flags: raw.flags & !TOLLGATE_RESERVE | TOLLGATE_PEEK, ..*raw };
         // SAFETY: as above.
-        unsafe { decide(handle, &raw) }
+        unsafe { decide(handle, &raw, out) }
     })
 }
 
 /// As tollgate_check() with TOLLGATE_RESERVE: what the request may cost is taken now, and made what it did cost by
-/// tollgate_settle(). Unsettled it stays taken. TOLLGATE_STORE_FULL: all ids are open reservations. Any thread. [oom]
+/// tollgate_settle(). Unsettled it stays taken. TOLLGATE_STORE_FULL: all ids are open reservations. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_reserve(
@@ -291,85 +313,6 @@ pub unsafe extern "C" fn tollgate_reserve(
         let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
         let raw = tollgate_request { flags: raw.flags | TOLLGATE_RESERVE, ..*raw };
         // SAFETY: as above.
-        unsafe { decide(handle, &raw) }
-    })
-}
-
-/// Decides `n` requests in order, each by itself, as `n` calls of tollgate_check() would. out[i] receives each decision.
-/// TOLLGATE_OK if all were allowed, else the first status that is not; a request that fails does not stop the others.
-/// TOLLGATE_ERR_ARGUMENT, with nothing written, where `requests` or `out` is unusable. Any thread. [hot] as
-/// tollgate_check().
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn tollgate_check_batch(
-    engine: *mut tollgate_engine,
-    requests: *const tollgate_request,
-    n: usize,
-    out: *mut tollgate_decision,
-) -> tollgate_status {
-    guard!({
-        // SAFETY: the caller's promises.
-        let requests = unsafe {
-            handle(engine)?;
-            array(requests, n)?
-        };
-        if n == 0 {
-            return Ok(TOLLGATE_OK);
-        }
-        let out = output(out)?;
-        let mut first = TOLLGATE_OK;
-        for (at, request) in requests.iter().enumerate() {
-            // SAFETY: the caller's promises; `out` has `n` places.
-            let status = unsafe { tollgate_check(engine, request, out.add(at)) };
-            if first == TOLLGATE_OK {
-                first = status;
-            }
-        }
-        Ok(first)
-    })
-}
-
-/// One decision over up to 16 requests (a user and the user's team, say): all of them are debited or none is. Limits
-/// that two of them share are judged by the sum of their costs. `now_ns`, `id`, `ttl_ns` and TOLLGATE_RESERVE are the first
-/// one's, and hold for all of them; TOLLGATE_PEEK has no place here. Otherwise as tollgate_check(). Any thread. [hot]
-/// without an `id`.
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn tollgate_check_all(
-    engine: *mut tollgate_engine,
-    requests: *const tollgate_request,
-    n: usize,
-    out: *mut tollgate_decision,
-) -> tollgate_status {
-    decided!(out, {
-        // SAFETY: the caller's promises.
-        let (handle, requests) = unsafe { (handle(engine)?, array(requests, n)?) };
-        let misplaced = |raw: &tollgate_request| raw.flags & TOLLGATE_RESERVE != 0 || raw.id.len > 0;
-        let Some((first, others)) = requests.split_first() else { return Err(TOLLGATE_ERR_ARGUMENT) };
-        if n > MOST_TOGETHER || others.iter().any(misplaced) || requests.iter().any(is_peek) {
-            return Err(TOLLGATE_ERR_ARGUMENT);
-        }
-        let mut rooms: [Room<'_>; MOST_TOGETHER] = [[MaybeUninit::uninit(); MOST_COSTS]; MOST_TOGETHER];
-        let mut parts: [Option<Parts<'_>>; MOST_TOGETHER] = [const { None }; MOST_TOGETHER];
-        for ((to, raw), room) in parts.iter_mut().zip(requests).zip(&mut rooms) {
-            // SAFETY: the caller's promises.
-            *to = Some(unsafe { Parts::of(handle, raw, room) }?);
-        }
-        let mut all = [Request::new(b""); MOST_TOGETHER];
-        for (to, parts) in all.iter_mut().zip(parts.iter().flatten()) {
-            *to = parts.request();
-        }
-        // SAFETY: the caller's promises.
-        let (id, now) = (unsafe { id(first.id.data, first.id.len)? }, handle.at(first.now_ns));
-        let ticket = match mode(first.flags, id)? {
-            Asked::CheckAs => Some(Ticket::check(id)),
-            Asked::Reserve => Some(Ticket::reserve(id, Nanos::new(first.ttl_ns))),
-            Asked::Check | Asked::Peek => None,
-        };
-        let decision = match ticket {
-            None => handle.engine.check_all_at(&all[..n], now),
-            Some(ticket) => handle.engine.check_all_as_at(&all[..n], ticket, now).map_err(of_id)?,
-        };
-        Ok(tollgate_decision::of(&decision))
+        unsafe { decide(handle, &raw, out) }
     })
 }

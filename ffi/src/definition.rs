@@ -225,7 +225,7 @@ unsafe fn subject(raw: &tollgate_subject, place: &str) -> Result<Subject, Failur
     Ok(subject)
 }
 
-unsafe fn key(raw: &tollgate_key, place: &str) -> Result<Key, Failure> {
+pub(crate) unsafe fn key(raw: &tollgate_key, place: &str) -> Result<Key, Failure> {
     reserved(place, &raw.reserved)?;
     // SAFETY: the caller's promises.
     let (name, value, sha256, hmac, expires) = unsafe {

@@ -8,7 +8,7 @@ use tollgate::{Clock, Engine, ManualClock, Nanos};
 
 use crate::config;
 use crate::definition;
-use crate::guard::{growable, guard, named, output};
+use crate::guard::{contain_always, growable, guard, named, output};
 use crate::names::Names;
 use crate::status::{
     Failure, TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_CONFLICT, TOLLGATE_ERR_NOMEM, TOLLGATE_ERR_NOT_FOUND,
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn tollgate_create(
 /// engine may be going on, or come later.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tollgate_destroy(engine: *mut tollgate_engine) {
-    guard!({
+    contain_always(|| {
         // SAFETY: the caller's promise.
         unsafe {
             handle(engine)?.mark.store(DEAD, Ordering::Relaxed);

@@ -3,7 +3,10 @@
 use std::mem::{align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::status::{Failure, TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_PANIC, TOLLGATE_ERR_VERSION};
+use crate::memory;
+use crate::status::{
+    Failure, TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_NOMEM, TOLLGATE_ERR_PANIC, TOLLGATE_ERR_VERSION,
+};
 use crate::types::tollgate_error;
 
 /// Runs a function's body, which gives a status or fails with one.
@@ -26,6 +29,12 @@ pub(crate) use guard;
 
 #[inline(always)]
 pub(crate) fn contain(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
+    if memory::is_left() { contain_always(body) } else { TOLLGATE_ERR_NOMEM }
+}
+
+/// For what frees memory: it is not refused for want of it.
+#[inline(always)]
+pub(crate) fn contain_always(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(status) | Err(status)) => status,
         Err(payload) => dispose(payload),
@@ -33,6 +42,9 @@ pub(crate) fn contain(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
 }
 
 pub(crate) fn contain_described(body: impl FnOnce() -> Result<i32, Failure>) -> Result<i32, Failure> {
+    if !memory::is_left() {
+        return Err(TOLLGATE_ERR_NOMEM.into());
+    }
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result,
         Err(payload) => Err(Failure::new(

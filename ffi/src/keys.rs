@@ -5,11 +5,14 @@ use std::ffi::c_void;
 use tollgate::{Engine, KeyError, Nanos, SecretKey};
 
 use crate::config::pepper;
+use crate::definition;
 use crate::engine::handle;
 use crate::guard::{guard, input, named, output};
-use crate::status::{Failure, TOLLGATE_ERR_BUFFER, TOLLGATE_OK, tollgate_status};
+use crate::status::{
+    Failure, TOLLGATE_ERR_BUFFER, TOLLGATE_ERR_CONFLICT, TOLLGATE_ERR_EXISTS, TOLLGATE_OK, tollgate_status,
+};
 use crate::text::{id as bytes, text};
-use crate::types::{tollgate_buf, tollgate_engine, tollgate_error, tollgate_pepper};
+use crate::types::{tollgate_buf, tollgate_engine, tollgate_error, tollgate_key, tollgate_pepper};
 
 /// A buffer that a whole text has to fit into.
 unsafe fn buffer<'a>(out: *mut tollgate_buf) -> Result<&'a mut tollgate_buf, i32> {
@@ -30,7 +33,7 @@ unsafe fn reveal(out: &mut tollgate_buf, secret: SecretKey) -> Result<i32, i32> 
 /// A new API key: `prefix` (letters, digits and '_', at most 89; may be empty), 192 bits from the operating system, a
 /// checksum. It is the only copy: hand it out, wipe the buffer, keep its digest. It has 39 characters more than
 /// `prefix`; TOLLGATE_ERR_BUFFER, with the length in `out->len`, where they do not fit: nothing is made then.
-/// Any thread. [oom]
+/// Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_generate(
@@ -50,7 +53,7 @@ pub unsafe extern "C" fn tollgate_key_generate(
 
 /// The digest of an API key (1 to 4096 bytes), as tollgate_key and plan files take it: without `pepper` (NULL) its
 /// SHA-256 in 64 digits, else its HMAC-SHA-256 as "NAME:" and 64 digits. Safe to store, as far as keys are generated;
-/// keys that people thought up need a pepper. TOLLGATE_ERR_BUFFER as tollgate_key_generate(). Any thread. [oom]
+/// keys that people thought up need a pepper. TOLLGATE_ERR_BUFFER as tollgate_key_generate(). Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_hash(
@@ -77,6 +80,34 @@ pub unsafe extern "C" fn tollgate_key_hash(
     })
 }
 
+/// Gives a subject another key, beside those that it has: `key` as in tollgate_subject, its `state` on unless it is
+/// TOLLGATE_KEY_OFF. It stays until tollgate_apply() lists the subject's keys without it.
+/// TOLLGATE_ERR_NOT_FOUND (`subject`), TOLLGATE_ERR_EXISTS (the key or its id is in use, or the key was revoked),
+/// TOLLGATE_ERR_ARGUMENT names the field; TOLLGATE_ERR_FULL (a region). `err` may be NULL, here and below. Any thread.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tollgate_key_add(
+    engine: *mut tollgate_engine,
+    subject: *const c_void,
+    subject_len: usize,
+    key: *const tollgate_key,
+    err: *mut tollgate_error,
+) -> tollgate_status {
+    guard!(err => {
+        // SAFETY: the caller's promises.
+        let (handle, subject, key) = unsafe {
+            let handle = named(handle(engine), "engine")?;
+            let subject = named(text(subject, subject_len), "subject")?;
+            (handle, subject, definition::key(named(input(key), "key")?, "key")?)
+        };
+        handle.engine.add_key(subject, &key).map_err(|error| match Failure::from(error) {
+            taken @ Failure { status: TOLLGATE_ERR_CONFLICT, .. } => Failure { status: TOLLGATE_ERR_EXISTS, ..taken },
+            other => other,
+        })?;
+        Ok(TOLLGATE_OK)
+    })
+}
+
 unsafe fn switch(
     engine: *mut tollgate_engine,
     key_id: *const c_void,
@@ -90,7 +121,7 @@ unsafe fn switch(
 }
 
 /// Switches the key with this public id on. Usage and buckets are as they were; an expired or revoked key stays what it
-/// is. TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread. [oom]
+/// is. TOLLGATE_ERR_NOT_FOUND. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_enable(
@@ -104,7 +135,7 @@ pub unsafe extern "C" fn tollgate_key_enable(
 }
 
 /// Switches a key off: once this has returned no decision of any thread, or attached process, admits it.
-/// TOLLGATE_ERR_NOT_FOUND. Any thread. [oom]
+/// TOLLGATE_ERR_NOT_FOUND. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_disable(
@@ -117,7 +148,7 @@ pub unsafe extern "C" fn tollgate_key_disable(
     guard!(err => { unsafe { switch(engine, key_id, len, Engine::disable) } })
 }
 
-/// Ends a key's life now: TOLLGATE_KEY_EXPIRED. TOLLGATE_ERR_NOT_FOUND. Any thread. [oom]
+/// Ends a key's life now: TOLLGATE_KEY_EXPIRED. TOLLGATE_ERR_NOT_FOUND. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_expire(
@@ -130,7 +161,7 @@ pub unsafe extern "C" fn tollgate_key_expire(
     guard!(err => { unsafe { switch(engine, key_id, len, Engine::expire) } })
 }
 
-/// Switches a key off for good. TOLLGATE_ERR_NOT_FOUND. Any thread. [oom]
+/// Switches a key off for good. TOLLGATE_ERR_NOT_FOUND. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_revoke(
@@ -146,7 +177,7 @@ pub unsafe extern "C" fn tollgate_key_revoke(
 /// Gives a key's subject another key, with the public id `new_id`; usage and limits are the subject's, and so the same
 /// for both. Both work for `overlap_ns`, then the old one is revoked; 0: at once. `out` receives the new key, its only
 /// copy; give room for 129 characters: with less the answer is TOLLGATE_ERR_BUFFER and nothing has changed.
-/// TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CONFLICT (it is revoked), TOLLGATE_ERR_EXISTS (`new_id`). Any thread. [oom]
+/// TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CONFLICT (it is revoked), TOLLGATE_ERR_EXISTS (`new_id`). Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_key_rotate(

@@ -15,6 +15,8 @@
 mod config;
 mod definition;
 mod guard;
+mod layout;
+mod memory;
 mod text;
 mod types;
 
@@ -29,6 +31,8 @@ mod names;
 
 mod decide;
 
+mod batch;
+
 mod report;
 
 mod reserve;
@@ -36,5 +40,7 @@ mod reserve;
 mod keys;
 
 mod usage;
+
+mod metrics;
 
 mod snapshot;

@@ -61,8 +61,8 @@ fn lines(report: &Report, fields: Fields) -> Result<Vec<u8>, i32> {
 /// As tollgate_check(), and says how every limit that applies stands after it: as structs, and as the HTTP header lines
 /// for the answer. What does not fit your buffers changes nothing of the decision, which was made. `report` is written
 /// whenever the status is not negative; its `decision` always.
-/// `request` may have TOLLGATE_PEEK or TOLLGATE_RESERVE. Any thread. [oom]: it allocates, and takes a microsecond where
-/// a check takes a fraction of one.
+/// `request` may have TOLLGATE_PEEK or TOLLGATE_RESERVE. Any thread. It allocates, and takes a microsecond where a check
+/// takes a fraction of one.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_check_report(
@@ -71,54 +71,70 @@ pub unsafe extern "C" fn tollgate_check_report(
     report: *mut tollgate_report,
 ) -> tollgate_status {
     guard!({
-        // SAFETY: the caller's promises.
-        let (handle, raw, mut out) = unsafe { (handle(engine)?, input(request)?, growable(report)?) };
+        // SAFETY: the caller's promise.
+        let mut out = unsafe { growable(report) }?;
         let size = out.struct_size;
-        let fields = match out.fields {
-            TOLLGATE_FIELDS_OFF => Fields::Off,
-            TOLLGATE_FIELDS_DRAFT => Fields::Draft,
-            TOLLGATE_FIELDS_LEGACY => Fields::Legacy,
-            _ => return Err(TOLLGATE_ERR_ARGUMENT),
-        };
-        if out.limits.is_null() && out.limits_cap > 0 || !out.limits.is_aligned() {
-            return Err(TOLLGATE_ERR_ARGUMENT);
-        }
-        for buffer in [&out.headers, &out.plan, &out.subject, &out.key_id] {
-            buffer.checked()?;
-        }
-        let mut room = [MaybeUninit::uninit(); MOST_COSTS];
         // SAFETY: the caller's promises.
-        let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
-        let (request, now) = (parts.request(), handle.at(raw.now_ns));
-        let made = match mode(raw.flags, id)? {
-            asked @ (Asked::Peek | Asked::Check) => handle.engine.report_at(&request, now, asked.mode()),
-            Asked::CheckAs => handle.engine.report_as_at(&request, Ticket::check(id), now).map_err(of_id)?,
-            Asked::Reserve => {
-                let ticket = Ticket::reserve(id, Nanos::new(raw.ttl_ns));
-                handle.engine.report_as_at(&request, ticket, now).map_err(of_id)?
-            }
-        };
-        out.decision = tollgate_decision::of(&made.decision());
-        out.limits_len = made.limits().len();
-        for (at, limit) in made.limits().iter().enumerate() {
-            if limit.is_violated() && at < 64 {
-                out.decision.violated |= 1 << at;
-            }
-            if at < out.limits_cap {
-                // SAFETY: checked above, and by the caller's promise there are `limits_cap` places.
-                unsafe { out.limits.add(at).write(tollgate_limit_report::of(limit)) };
-            }
+        let decided = unsafe { decide(engine, request, &mut out) };
+        if let Err(status) = decided {
+            out.decision = tollgate_decision::none(status);
         }
-        // The decision was made: no memory for its headers is no error.
-        let lines = lines(&made, fields).unwrap_or_default();
-        // SAFETY: checked above, and the caller's promises.
-        unsafe {
-            out.headers.write(&lines);
-            out.plan.write(made.plan().unwrap_or_default().as_bytes());
-            out.subject.write(made.subject().unwrap_or_default().as_bytes());
-            out.key_id.write(made.key_id().unwrap_or_default().as_bytes());
-            write_growable(report, &out, size);
-        }
-        Ok(out.decision.status)
+        // SAFETY: the caller's promise, and `growable`.
+        unsafe { write_growable(report, &out, size) };
+        decided
     })
+}
+
+unsafe fn decide(
+    engine: *mut tollgate_engine,
+    request: *const tollgate_request,
+    out: &mut tollgate_report,
+) -> Result<i32, i32> {
+    // SAFETY: the caller's promises.
+    let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
+    let fields = match out.fields {
+        TOLLGATE_FIELDS_OFF => Fields::Off,
+        TOLLGATE_FIELDS_DRAFT => Fields::Draft,
+        TOLLGATE_FIELDS_LEGACY => Fields::Legacy,
+        _ => return Err(TOLLGATE_ERR_ARGUMENT),
+    };
+    if out.limits.is_null() && out.limits_cap > 0 || !out.limits.is_aligned() {
+        return Err(TOLLGATE_ERR_ARGUMENT);
+    }
+    for buffer in [&out.headers, &out.plan, &out.subject, &out.key_id] {
+        buffer.checked()?;
+    }
+    let mut room = [MaybeUninit::uninit(); MOST_COSTS];
+    // SAFETY: the caller's promises.
+    let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
+    let (request, now) = (parts.request(), handle.at(raw.now_ns));
+    let made = match mode(raw.flags, id)? {
+        asked @ (Asked::Peek | Asked::Check) => handle.engine.report_at(&request, now, asked.mode()),
+        Asked::CheckAs => handle.engine.report_as_at(&request, Ticket::check(id), now).map_err(of_id)?,
+        Asked::Reserve => {
+            let ticket = Ticket::reserve(id, Nanos::new(raw.ttl_ns));
+            handle.engine.report_as_at(&request, ticket, now).map_err(of_id)?
+        }
+    };
+    out.decision = tollgate_decision::of(&made.decision());
+    out.limits_len = made.limits().len();
+    for (at, limit) in made.limits().iter().enumerate() {
+        if limit.is_violated() && at < 64 {
+            out.decision.violated |= 1 << at;
+        }
+        if at < out.limits_cap {
+            // SAFETY: checked above, and by the caller's promise there are `limits_cap` places.
+            unsafe { out.limits.add(at).write(tollgate_limit_report::of(limit)) };
+        }
+    }
+    // The decision was made: no memory for its headers is no error.
+    let lines = lines(&made, fields).unwrap_or_default();
+    // SAFETY: checked above, and the caller's promises.
+    unsafe {
+        out.headers.write(&lines);
+        out.plan.write(made.plan().unwrap_or_default().as_bytes());
+        out.subject.write(made.subject().unwrap_or_default().as_bytes());
+        out.key_id.write(made.key_id().unwrap_or_default().as_bytes());
+    }
+    Ok(out.decision.status)
 }

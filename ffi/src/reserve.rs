@@ -24,7 +24,7 @@ unsafe fn some_id<'a>(id: *const c_void, len: usize) -> Result<&'a [u8], i32> {
 /// Makes the cost of a reservation the actual one: the surplus is returned, an overrun is taken even past the limit.
 /// `costs` and `n_costs` by unit as in tollgate_request, or NULL, 0 and `actual` for every unit. `out` may be NULL.
 /// TOLLGATE_ERR_NOT_FOUND: no reservation of this id was admitted, or it is forgotten; TOLLGATE_ERR_CLOSED: it was
-/// settled or refunded before. Any thread. [oom]
+/// settled or refunded before. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tollgate_settle(
     engine: *mut tollgate_engine,
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn tollgate_settle(
 }
 
 /// Returns everything that a check with an `id` or an open reservation has cost, once.
-/// TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CLOSED as tollgate_settle(). Any thread. [oom]
+/// TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_CLOSED as tollgate_settle(). Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tollgate_refund(
     engine: *mut tollgate_engine,

@@ -1,5 +1,6 @@
 //! Statuses: what every function returns.
 
+use std::borrow::Cow;
 use std::ffi::c_char;
 
 use tollgate::{
@@ -73,14 +74,14 @@ pub(crate) struct Failure {
     pub status: i32,
     /// Where, as a path; empty if it is no field's fault.
     pub field: String,
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// In the text of a plan file, from 1; 0 where it is not known.
     pub line: u32,
 }
 
 impl Failure {
     #[cold]
-    pub(crate) fn new(status: i32, field: &str, message: impl Into<String>) -> Failure {
+    pub(crate) fn new(status: i32, field: &str, message: impl Into<Cow<'static, str>>) -> Failure {
         Failure { status, field: field.into(), message: message.into(), line: 0 }
     }
 
@@ -102,11 +103,12 @@ impl From<ApplyError> for Failure {
             ApplyError::Invalid { field, .. } => (TOLLGATE_ERR_ARGUMENT, field),
             ApplyError::Conflict { field, .. } => (TOLLGATE_ERR_CONFLICT, field),
             ApplyError::Capacity { field, .. } => (TOLLGATE_ERR_FULL, field),
+            ApplyError::Unknown { field, .. } => (TOLLGATE_ERR_NOT_FOUND, field),
             ApplyError::Region(error) => (of_region(&error), "region".into()),
             ApplyError::Snapshot(_) => (TOLLGATE_ERR_MISMATCH, "snapshot".into()),
             _ => (TOLLGATE_ERR_ARGUMENT, String::new()),
         };
-        Failure { status, field, message, line: 0 }
+        Failure { status, field, message: message.into(), line: 0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The structs of the ABI.
 //!
-//! Their sizes and offsets are asserted at the end, and once more from C by `tests/c/layout.c`.
+//! Their sizes and offsets are asserted in `layout.rs`, and once more from C by `tests/c/layout.c`.
 
 use std::ffi::{c_char, c_void};
 
@@ -256,6 +256,52 @@ pub struct tollgate_alert {
     pub reserved: [u64; 2],
 }
 
+/// Decisions by their outcome, and how full everything is: of this process, but for what is stored in a region. Begin
+/// with TOLLGATE_METRICS_INIT. [growable]
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tollgate_metrics {
+    /// In: sizeof(tollgate_metrics).
+    pub struct_size: u32,
+    /// 0 for now.
+    pub flags: u32,
+    /// Admitted at once; of observing plans also what they would have refused.
+    pub ok: u64,
+    /// Admitted after a delay.
+    pub delayed: u64,
+    /// Refused: as the statuses of these names.
+    pub throttled: u64,
+    pub quota_exceeded: u64,
+    pub concurrency_exceeded: u64,
+    pub cost_exceeds_limit: u64,
+    pub key_missing: u64,
+    pub key_unknown: u64,
+    pub key_disabled: u64,
+    pub key_expired: u64,
+    pub key_revoked: u64,
+    pub no_plan_for_stage: u64,
+    pub store_full: u64,
+    /// Among `ok`: what observing plans would have refused.
+    pub would_deny: u64,
+    /// Cells in use, and those that are planned for.
+    pub cells: u64,
+    pub max_cells: u64,
+    /// The most lines that were in use at a time, and those that there can be.
+    pub lines: u64,
+    pub max_lines: u64,
+    /// For want of room: decisions refused, limits left out, cells taken from another owner.
+    pub full_refused: u64,
+    pub full_passed: u64,
+    pub full_evicted: u64,
+    /// Debits and refusals that the usage log had no room for.
+    pub unlogged: u64,
+    /// Ids of requests that are known.
+    pub ids: u64,
+    /// Alerts that wait to be read, and how many there was no room for in all.
+    pub alerts_waiting: u64,
+    pub alerts_dropped: u64,
+}
+
 /// Called with each row. Return 0 to go on, anything else to stop with TOLLGATE_ERR_IO. It must return: no longjmp(), no
 /// C++ exception. It may call the engine.
 pub type tollgate_usage_fn =
@@ -478,6 +524,8 @@ unsafe impl Growable for tollgate_report {}
 unsafe impl Growable for tollgate_config {}
 // SAFETY: as above.
 unsafe impl Growable for tollgate_changes {}
+// SAFETY: as above.
+unsafe impl Growable for tollgate_metrics {}
 
 impl tollgate_error {
     pub(crate) fn of(status: i32, failure: Option<&Failure>) -> tollgate_error {
@@ -489,27 +537,4 @@ impl tollgate_error {
         }
         error
     }
-}
-
-macro_rules! sizes {
-    ($($name:ident $size:literal,)*) => { $(const _: () = assert!(size_of::<$name>() == $size);)* };
-}
-
-#[cfg(target_pointer_width = "64")]
-sizes! {
-    tollgate_str 16,
-    tollgate_buf 24,
-    tollgate_error 512,
-    tollgate_cost 24,
-    tollgate_request 144,
-    tollgate_decision 64,
-    tollgate_limit_report 192,
-    tollgate_settlement 32,
-    tollgate_usage_row 64,
-    tollgate_alert 80,
-    tollgate_pepper 32,
-    tollgate_limit 224,
-    tollgate_plan 80,
-    tollgate_key 112,
-    tollgate_subject 72,
 }

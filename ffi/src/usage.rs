@@ -13,8 +13,11 @@ use crate::types::{
     tollgate_usage_row,
 };
 
+/// Alerts that are taken at a time, so that they need little memory.
+const PIECE: usize = 1_024;
+
 /// The present day, in days since 1970-01-01, in the zone of a subject's first quota of a plan; in UTC if there is none.
-/// TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread. [oom]
+/// TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_today(
@@ -41,7 +44,7 @@ pub unsafe extern "C" fn tollgate_today(
 /// What a subject has used of its quotas of a plan: `each` is called with a row per quota and day from `from_day` to
 /// `to_day` (days since 1970-01-01, as tollgate_today() counts them, at most 3,660). Days are kept for 90 days.
 /// TOLLGATE_ERR_NOT_FOUND, TOLLGATE_ERR_ARGUMENT (`from_day` is later than `to_day`), TOLLGATE_ERR_IO (`each` stopped).
-/// Any thread. [oom]
+/// Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_usage(
@@ -86,7 +89,7 @@ pub unsafe extern "C" fn tollgate_usage(
 
 /// Lets a subject use `remaining` more units in the current window of a quota, whatever is left of it now. The next
 /// window is as ever. `limit`: the quota's name, as reports give it. `remaining`: at most 2^61.
-/// TOLLGATE_ERR_NOT_FOUND. Any thread. [oom]
+/// TOLLGATE_ERR_NOT_FOUND. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_grant(
@@ -115,7 +118,7 @@ pub unsafe extern "C" fn tollgate_grant(
 
 /// Takes the alerts that were raised since the last call, by this process: each threshold of each quota once per
 /// window. `each` is called with every one of them. `dropped` (may be NULL) receives how many there was no room for.
-/// Any thread. [oom]
+/// Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_alerts(
@@ -131,26 +134,33 @@ pub unsafe extern "C" fn tollgate_alerts(
         if !dropped.is_null() {
             output(dropped)?;
         }
-        let alerts = handle.engine.alerts();
-        for alert in &alerts.events {
-            let lent = tollgate_alert {
-                subject: tollgate_str::lend(alert.subject().unwrap_or_default()),
-                plan: tollgate_str::lend(alert.plan()),
-                limit: tollgate_str::lend(alert.limit()),
-                percent: match alert.threshold() {
-                    Threshold::Percent(percent) => percent,
-                    _ => 0,
-                },
-                reserved0: 0,
-                window_start_ns: alert.window_start().get(),
-                reserved: [0; 2],
-            };
-            // SAFETY: the caller's promise.
-            unsafe { each(ctx, &raw const lent) };
+        let mut lost = 0;
+        loop {
+            let alerts = handle.engine.alerts_up_to(PIECE);
+            lost += alerts.dropped;
+            for alert in &alerts.events {
+                let lent = tollgate_alert {
+                    subject: tollgate_str::lend(alert.subject().unwrap_or_default()),
+                    plan: tollgate_str::lend(alert.plan()),
+                    limit: tollgate_str::lend(alert.limit()),
+                    percent: match alert.threshold() {
+                        Threshold::Percent(percent) => percent,
+                        _ => 0,
+                    },
+                    reserved0: 0,
+                    window_start_ns: alert.window_start().get(),
+                    reserved: [0; 2],
+                };
+                // SAFETY: the caller's promise.
+                unsafe { each(ctx, &raw const lent) };
+            }
+            if alerts.events.len() < PIECE {
+                break;
+            }
         }
         if !dropped.is_null() {
             // SAFETY: not NULL, aligned, and the caller's promise.
-            unsafe { dropped.write(alerts.dropped) };
+            unsafe { dropped.write(lost) };
         }
         Ok(TOLLGATE_OK)
     })

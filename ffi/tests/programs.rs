@@ -29,7 +29,7 @@ fn programs_in_c_find_what_the_header_says() {
     let place = tempfile::tempdir().unwrap();
     std::fs::copy(library(), place.path().join("libtollgate.so")).unwrap();
     let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
-    for name in ["layout", "behaviour", "arguments", "threads", "nomem"] {
+    for name in ["layout", "behaviour", "batches", "arguments", "threads", "nomem"] {
         let program = place.path().join(name);
         let mut compile = Command::new(&compiler);
         compile.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-O1"]);

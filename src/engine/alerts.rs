@@ -111,10 +111,11 @@ impl Queue {
         (self.waiting.lock().0.len() as u64, self.dropped.load(Ordering::Relaxed))
     }
 
-    fn take(&self) -> Alerts {
+    fn take(&self, most: usize) -> Alerts {
         let mut waiting = self.waiting.lock();
         let (events, dropped) = &mut *waiting;
-        Alerts { events: events.drain(..).collect(), dropped: std::mem::take(dropped) }
+        let most = most.min(events.len());
+        Alerts { events: events.drain(..most).collect(), dropped: std::mem::take(dropped) }
     }
 }
 
@@ -126,6 +127,11 @@ impl Engine {
     /// Takes the alerts that were raised since the last call: each threshold of each quota once per window, by this
     /// process. Those that come when [so many](crate::EngineBuilder::alerts) wait are counted and dropped.
     pub fn alerts(&self) -> Alerts {
-        self.alerts.take()
+        self.alerts_up_to(usize::MAX)
+    }
+
+    /// [`alerts`](Engine::alerts), of those that wait the `most` oldest.
+    pub fn alerts_up_to(&self, most: usize) -> Alerts {
+        self.alerts.take(most)
     }
 }

@@ -176,18 +176,7 @@ impl World {
         });
         self.subjects.insert_mut(subject.name.clone(), subject.clone());
         for (index, key) in keys.into_iter().enumerate() {
-            let field = || format!("subjects.{}.keys[{index}]", shown(&subject.name));
-            if let Some(other) = self.keys.by_id(&key.id) {
-                let problem = format!("{:?} is the id of a key of subject {:?}", key.id, other.subject.name);
-                return Err(ApplyError::conflict(format!("{}.id", field()), problem));
-            }
-            if let Some(other) = self.keys.by_digest(&key.digest) {
-                let problem = format!(
-                    "the key is that of subject {:?}, with the id {:?}",
-                    other.subject.name, other.id
-                );
-                return Err(ApplyError::conflict(field(), problem));
-            }
+            self.free(&key, || format!("subjects.{}.keys[{index}]", shown(&subject.name)))?;
             let known = before.keys.by_digest(&key.digest).filter(|known| known.subject.name == subject.name);
             // Of a key that was another subject's nothing is kept but that it was revoked.
             let moved =
@@ -212,6 +201,20 @@ impl World {
                 rotated: false,
                 number: 0,
             });
+        }
+        Ok(())
+    }
+
+    /// Whether neither the key nor its id is anybody's.
+    pub(super) fn free(&self, key: &ListedKey, field: impl Fn() -> String) -> Result<(), ApplyError> {
+        if let Some(other) = self.keys.by_id(&key.id) {
+            let problem = format!("{:?} is the id of a key of subject {:?}", key.id, other.subject.name);
+            return Err(ApplyError::conflict(format!("{}.id", field()), problem));
+        }
+        if let Some(other) = self.keys.by_digest(&key.digest) {
+            let problem =
+                format!("the key is that of subject {:?}, with the id {:?}", other.subject.name, other.id);
+            return Err(ApplyError::conflict(field(), problem));
         }
         Ok(())
     }
@@ -259,11 +262,11 @@ pub(super) trait KnownKeys {
 type KeyList = Option<Vec<ListedKey>>;
 
 /// A key as a subject lists it, read.
-struct ListedKey {
-    id: Arc<str>,
-    digest: Digest,
-    enabled: Option<bool>,
-    expires: Option<u64>,
+pub(super) struct ListedKey {
+    pub id: Arc<str>,
+    pub digest: Digest,
+    pub enabled: Option<bool>,
+    pub expires: Option<u64>,
 }
 
 fn read_keys(field: &str, keys: &[Key], peppers: &Peppers) -> Result<Vec<ListedKey>, ApplyError> {
@@ -272,21 +275,26 @@ fn read_keys(field: &str, keys: &[Key], peppers: &Peppers) -> Result<Vec<ListedK
     let mut listed = Vec::with_capacity(keys.len());
     for (index, key) in keys.iter().enumerate() {
         let field = format!("{field}.keys[{index}]");
-        check_name(&format!("{field}.id"), &key.id)?;
-        let digest = digest(&field, key, peppers)?;
+        let read = read_key(&field, key, peppers)?;
         if !ids.insert(key.id.as_str()) {
             return Err(ApplyError::invalid(format!("{field}.id"), format!("{:?} stands twice", key.id)));
         }
-        if !digests.insert(digest) {
+        if !digests.insert(read.digest) {
             return Err(ApplyError::invalid(field, "the same key stands twice"));
         }
-        let expires = match &key.expires {
-            Some(text) => Some(instant(&format!("{field}.expires"), text)?),
-            None => None,
-        };
-        listed.push(ListedKey { id: key.id.as_str().into(), digest, enabled: key.enabled, expires });
+        listed.push(read);
     }
     Ok(listed)
+}
+
+pub(super) fn read_key(field: &str, key: &Key, peppers: &Peppers) -> Result<ListedKey, ApplyError> {
+    check_name(&format!("{field}.id"), &key.id)?;
+    let digest = digest(field, key, peppers)?;
+    let expires = match &key.expires {
+        Some(text) => Some(instant(&format!("{field}.expires"), text)?),
+        None => None,
+    };
+    Ok(ListedKey { id: key.id.as_str().into(), digest, enabled: key.enabled, expires })
 }
 
 fn digest(field: &str, key: &Key, peppers: &Peppers) -> Result<Digest, ApplyError> {

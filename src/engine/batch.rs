@@ -58,8 +58,20 @@ impl Engine {
     /// [`check_batch`](Engine::check_batch) at the caller's instant, the same for all.
     pub fn check_batch_at(&self, requests: &[Request<'_>], now: Nanos, decisions: &mut Vec<Decision>) {
         decisions.reserve(requests.len());
+        self.check_batch_with(requests, |_| now, |_, decision| decisions.push(decision));
+    }
+
+    /// [`check_batch`](Engine::check_batch) with an instant for each request, and for hosts that keep decisions in another
+    /// place than a vector: `each` is handed them in order, with the request's index. It allocates nothing by itself.
+    #[inline(always)]
+    pub fn check_batch_with(
+        &self,
+        requests: &[Request<'_>],
+        now: impl Fn(usize) -> Nanos,
+        mut each: impl FnMut(usize, Decision),
+    ) {
         let mut ready = [Ready::Not; CHUNK];
-        for requests in requests.chunks(CHUNK) {
+        for (chunk, requests) in requests.chunks(CHUNK).enumerate() {
             let asked = self.world.with_seen(|world, _| {
                 for (request, ready) in requests.iter().zip(&mut ready) {
                     *ready = self.ask_for(world, request);
@@ -72,11 +84,12 @@ impl Engine {
                 // Another world has to be fetched, which the first check does.
                 ready = [Ready::Not; CHUNK];
             }
-            for (request, ready) in requests.iter().zip(&ready) {
-                // Pushed where it is known, as what is put together on the stack first is slow to be copied.
+            for ((request, ready), at) in requests.iter().zip(&ready).zip(chunk * CHUNK..) {
+                let now = now(at);
+                // Handed over where it is known, as what is put together on the stack first is slow to be copied.
                 match self.admit_asked(ready, now) {
-                    Some(Short::Admitted) => decisions.push(Decision::ALLOWED),
-                    other => decisions.push(self.check_rest(request, other, now)),
+                    Some(Short::Admitted) => each(at, Decision::ALLOWED),
+                    other => each(at, self.check_rest(request, other, now)),
                 }
             }
         }

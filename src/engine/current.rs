@@ -38,7 +38,7 @@ fn next_version() -> u64 {
     *versions
 }
 
-/// Owns the world and the tally that [`SEEN`] points to.
+/// Owns what [`SEEN`] points to.
 struct Keeper(#[expect(dead_code, reason = "held, not read")] Option<(Arc<World>, Arc<Tally>)>);
 
 impl Drop for Keeper {
@@ -47,27 +47,34 @@ impl Drop for Keeper {
     }
 }
 
-const UNSEEN: (u64, *const World) = (0, ptr::null());
+/// What a thread used last of the engine it used last. All of it is found by one look for the thread's own memory, which in
+/// a shared library is a call.
+#[derive(Clone, Copy)]
+struct Seen {
+    version: u64,
+    world: *const World,
+    /// Where the thread counts what it decides in that world.
+    tally: *const Tally,
+}
+
+const UNSEEN: Seen = Seen { version: 0, world: ptr::null(), tally: ptr::null() };
 
 /// Whoever has one is in a step of [`Current::with_seen`].
-pub(super) struct Here(());
+pub(super) struct Here(*const Tally);
 
 impl Here {
     /// Where this thread counts.
     #[inline(always)]
     pub(super) fn tally(&self) -> &Tally {
         // SAFETY: `KEPT` holds an `Arc` of it, and is not changed before the step has ended.
-        unsafe { &*TALLY.get() }
+        unsafe { &*self.0 }
     }
 }
 
 thread_local! {
-    /// Version and world that the thread used last; [`UNSEEN`] without one. It has nothing to drop, so that reading it is
-    /// one load.
-    static SEEN: Cell<(u64, *const World)> = const { Cell::new(UNSEEN) };
-    /// Where the thread counts what it decides in that world.
-    static TALLY: Cell<*const Tally> = const { Cell::new(ptr::null()) };
-    /// Changed together with the two, and never while a step of [`Current::with`] is going on.
+    /// [`UNSEEN`] without a world. It has nothing to drop, so that reading it is a load.
+    static SEEN: Cell<Seen> = const { Cell::new(UNSEEN) };
+    /// Changed together with it, and never while a step of [`Current::with`] is going on.
     static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper(None)) };
 }
 
@@ -102,10 +109,10 @@ impl Current {
     #[inline(always)]
     pub(super) fn with_seen<R>(&self, step: impl FnOnce(&World, &Here) -> R) -> Option<R> {
         let version = self.version.load(Ordering::Acquire);
-        let (seen, world) = SEEN.get();
+        let seen = SEEN.get();
         // SAFETY: `KEPT` holds an `Arc` of this world and is not changed before the step has ended, as only `fetch`
         // changes it, which the step does not come to.
-        (seen == version).then(|| step(unsafe { &*world }, &Here(())))
+        (seen.version == version).then(|| step(unsafe { &*seen.world }, &Here(seen.tally)))
     }
 
     /// Counts a decision under a plan.
@@ -136,11 +143,10 @@ impl Current {
             // A world that nobody else has any more is dropped here; the tally is free for whoever asks first.
             drop(kept.replace(Keeper(None)));
             let tally = self.tallies.get(world.plans.len());
-            let counts = Arc::as_ptr(&tally);
+            let seen = Seen { version, world: Arc::as_ptr(&world), tally: Arc::as_ptr(&tally) };
             // What is dropped sets `SEEN` back.
             drop(kept.replace(Keeper(Some((world.clone(), tally)))));
-            TALLY.set(counts);
-            SEEN.set((version, Arc::as_ptr(&world)));
+            SEEN.set(seen);
         });
         world
     }

@@ -132,8 +132,12 @@ impl Decision {
     /// The shortest time after which the same request would be admitted if nothing else happened: 0 if it
     /// is, `None` if no wait helps. In observe mode that of the decision that was not enforced.
     pub fn retry_after(&self) -> Option<Nanos> {
-        let Retry { missing, per_nano } = self.retry;
-        (per_nano > 0).then(|| Nanos::new(missing.div_ceil(per_nano)))
+        match self.retry {
+            Retry { per_nano: 0, .. } => None,
+            // Nearly all decisions: without a division.
+            Retry { missing: 0, .. } => Some(Nanos::ZERO),
+            Retry { missing, per_nano } => Some(Nanos::new(missing.div_ceil(per_nano))),
+        }
     }
 
     /// How long to hold the request back; 0 unless the verdict is [`Verdict::Delayed`].

@@ -1,15 +1,56 @@
-//! Rotation: a new key for a subject, and an end for the old one.
+//! A new key for a subject; and rotation, which gives one and ends the old one.
 
 use std::sync::Arc;
 
 use super::Engine;
+use super::apply::read_key;
 use super::world::{KeyRecord, Subject, World};
-use crate::error::KeyError;
+use crate::error::{ApplyError, KeyError};
 use crate::key::{Digest, KeyFormat, KeyState, SecretKey};
-use crate::plan::check_name;
+use crate::plan::{Key, check_name};
 use crate::time::Nanos;
 
 impl Engine {
+    /// Gives a subject another key, beside those that it has. Without [`enabled`](Key::enabled) it is on. It stays until
+    /// changes list the subject's keys without it. Other processes that share a region see its state; it works there once
+    /// they list or add it.
+    ///
+    /// ```
+    /// # use tollgate::{Changes, Engine, Key, Plan, Request, SecretKey, Subject};
+    /// # let changes = Changes::new().plan("free", Plan::new()).subject("acme", Subject::new(["free"]));
+    /// # let engine = Engine::builder().changes(changes).build()?;
+    /// engine.add_key("acme", &Key::new("acme-1", SecretKey::new("made-up")?))?;
+    /// assert!(engine.check(&Request::new("made-up")).is_allowed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no such subject; the key is wrong in itself; the key or its id is in use, or the key was revoked; the region
+    /// has no room. Nothing has changed then.
+    pub fn add_key(&self, subject: &str, key: &Key) -> Result<(), ApplyError> {
+        let key = read_key("key", key, &self.peppers)?;
+        let _writer = self.writer.lock();
+        let mut world = World::clone(&self.world.get());
+        if world.subjects.get(subject).is_none() {
+            return Err(ApplyError::unknown("subject", format!("{subject:?} is not registered")));
+        }
+        world.free(&key, || "key".into())?;
+        let mut state =
+            KeyState { enabled: key.enabled.unwrap_or(true), expires: key.expires, revoked: None };
+        let shared = self.shared_key(&key.digest).and_then(|shared| shared.revoked);
+        if world.keys.revoked_from(&key.digest).or(shared).is_some() {
+            return Err(ApplyError::conflict("key", "it was revoked, which is for good: give a new one"));
+        }
+        if self.shared {
+            state = self.share_key(&key.digest, &|_| state).ok_or_else(|| {
+                ApplyError::capacity("key", "the region has no room for its state: plan for more lines")
+            })?;
+        }
+        world.add_key(subject, key.id, key.digest, state);
+        self.world.set(Arc::new(world));
+        Ok(())
+    }
+
     /// Gives a key's subject another key, with the id `new_id`, which is switched on or off and expires as the old one. Both
     /// work for `overlap`, then the old one is revoked; with an overlap of 0 it is at once. Usage and limits are the
     /// subject's, and so the same for both. The answer is the only copy of the new key.

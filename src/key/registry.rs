@@ -53,7 +53,7 @@ pub(crate) struct Record<S> {
     pub digest: Digest,
     pub subject: Arc<S>,
     pub state: KeyState,
-    /// Whether a rotation made it: no definition lists it.
+    /// Whether it was added, or a rotation made it: no definition lists it.
     pub rotated: bool,
     /// Given by the registry.
     pub number: u32,

@@ -178,3 +178,44 @@ fn nothing_prints_a_key() {
         assert!(!printed.contains(key), "{printed}");
     }
 }
+
+#[test]
+fn an_added_key_shares_its_subject_s_quota_until_it_is_unlisted() {
+    let engine = engine(PLANS);
+    let key = |id: &str, value: &str| Key::new(id, SecretKey::new(value).unwrap());
+    engine.add_key("acme", &key("c", "third")).unwrap();
+    for turn in 0..9 {
+        assert_eq!(verdict(&engine, ["first", "second", "third"][turn % 3], T0), Verdict::Ok);
+    }
+    assert_eq!(verdict(&engine, "third", T0), Verdict::QuotaExceeded);
+
+    engine.add_key("acme", &key("e", "fifth").enabled(false).expires("2023-11-14T22:13:21Z")).unwrap();
+    assert_eq!(verdict(&engine, "fifth", T0), Verdict::KeyDisabled);
+    assert_eq!(verdict(&engine, "fifth", T0 + SECOND), Verdict::KeyExpired);
+
+    engine.revoke("c").unwrap();
+    let listed = Subject::new(["p"]).key(key("a", "first"));
+    engine.apply(&Changes::new().subject("acme", listed)).unwrap();
+    assert_eq!(verdict(&engine, "fifth", T0), Verdict::KeyUnknown);
+    let again = engine.add_key("acme", &key("new", "third")).unwrap_err();
+    assert!(again.is_conflict() && again.to_string().contains("revoked"), "{again}");
+}
+
+#[test]
+fn a_key_is_added_whole_or_not_at_all() {
+    let engine = engine(PLANS);
+    let key = |id: &str, value: &str| Key::new(id, SecretKey::new(value).unwrap());
+    for (subject, key, problem) in [
+        ("nobody", key("c", "third"), "subject: \"nobody\" is not registered"),
+        ("acme", key("d", "third"), "key.id: \"d\" is the id of a key of subject \"dated\""),
+        ("acme", key("c", "dated"), "key: the key is that of subject \"dated\", with the id \"d\""),
+        ("acme", key("", "third"), "key.id: "),
+        ("acme", Key::sha256("c", "00"), "key.sha256: "),
+        ("acme", key("c", "third").expires("soon"), "key.expires: \"soon\""),
+    ] {
+        let error = engine.add_key(subject, &key).unwrap_err();
+        assert!(error.to_string().starts_with(problem), "{error}");
+    }
+    assert_eq!(verdict(&engine, "third", T0), Verdict::KeyUnknown);
+    assert_eq!(verdict(&engine, "dated", T0), Verdict::Ok);
+}

@@ -23,6 +23,8 @@ static void wrong_engine(tollgate_engine *wrong)
     tollgate_request request = request_of("made-up");
     tollgate_changes changes = TOLLGATE_CHANGES_INIT;
     tollgate_report report = TOLLGATE_REPORT_INIT;
+    tollgate_metrics metrics = TOLLGATE_METRICS_INIT;
+    tollgate_key key;
     tollgate_decision decision, decisions[1];
     tollgate_name name = 77;
     tollgate_buf buffer = TOLLGATE_BUF_INIT;
@@ -31,16 +33,21 @@ static void wrong_engine(tollgate_engine *wrong)
     uint64_t now = 77;
     int32_t day = 77;
 
+    memset(&key, 0, sizeof key);
+    key.id = str("acme-2");
+    key.value = str("another");
     buffer.data = text;
     buffer.cap = sizeof text;
     BAD(tollgate_check(wrong, &request, &decision));
     CHECK(decision.status == TOLLGATE_ERR_ARGUMENT);
     BAD(tollgate_peek(wrong, &request, &decision));
+    BAD(tollgate_prepare(wrong, &request));
     request.id = str("id");
     BAD(tollgate_reserve(wrong, &request, &decision));
     BAD(tollgate_check_batch(wrong, &request, 1, decisions));
     BAD(tollgate_check_all(wrong, &request, 1, &decision));
     BAD(tollgate_check_report(wrong, &request, &report));
+    CHECK(report.decision.status == TOLLGATE_ERR_ARGUMENT);
     BAD(tollgate_settle(wrong, "id", 2, NULL, 0, 1, 0, NULL));
     BAD(tollgate_refund(wrong, "id", 2, 0));
     BAD(tollgate_release(wrong, "id", 2));
@@ -50,6 +57,10 @@ static void wrong_engine(tollgate_engine *wrong)
     BAD(tollgate_maintain(wrong, 0, 1, NULL));
     BAD(tollgate_now(wrong, &now));
     BAD(tollgate_clock_set(wrong, 1));
+    BAD(tollgate_metrics_get(wrong, &metrics));
+    BAD(tollgate_metrics_text(wrong, &buffer));
+    BAD(tollgate_key_add(wrong, "acme", 4, &key, &error));
+    CHECK(!strcmp(error.field, "engine"));
     BAD(tollgate_key_enable(wrong, "acme-1", 6, &error));
     BAD(tollgate_key_disable(wrong, "acme-1", 6, &error));
     BAD(tollgate_key_expire(wrong, "acme-1", 6, &error));
@@ -72,6 +83,8 @@ static void nulls(tollgate_engine *engine)
     tollgate_changes changes = TOLLGATE_CHANGES_INIT;
     tollgate_report report = TOLLGATE_REPORT_INIT;
     tollgate_decision decision;
+    tollgate_metrics metrics = TOLLGATE_METRICS_INIT;
+    tollgate_key key;
     tollgate_buf buffer = TOLLGATE_BUF_INIT, lies = TOLLGATE_BUF_INIT;
     tollgate_error error;
     tollgate_name name;
@@ -89,6 +102,33 @@ static void nulls(tollgate_engine *engine)
     BAD(tollgate_check(engine, &request, NULL));
     BAD(tollgate_peek(engine, NULL, &decision));
     BAD(tollgate_peek(engine, &request, NULL));
+    BAD(tollgate_prepare(engine, NULL));
+    BAD(tollgate_metrics_get(engine, NULL));
+    metrics.struct_size = 0;
+    BAD(tollgate_metrics_get(engine, &metrics));
+    metrics.struct_size = 0xffffffffu;
+    BAD(tollgate_metrics_get(engine, &metrics));
+    BAD(tollgate_metrics_get(engine, (tollgate_metrics *)((char *)&metrics + 1)));
+    BAD(tollgate_metrics_text(engine, NULL));
+    BAD(tollgate_metrics_text(engine, &lies));
+    BAD(tollgate_key_add(engine, "acme", 4, NULL, &error));
+    CHECK(!strcmp(error.field, "key"));
+    memset(&key, 0, sizeof key);
+    BAD(tollgate_key_add(engine, "acme", 4, &key, &error)); /* none of the three forms */
+    key.value = str("another");
+    BAD(tollgate_key_add(engine, "acme", 4, &key, &error)); /* no id */
+    CHECK(!strcmp(error.field, "key.id"));
+    key.id = str("acme-2");
+    BAD(tollgate_key_add(engine, NULL, 4, &key, &error));
+    key.reserved[0] = 1;
+    BAD(tollgate_key_add(engine, "acme", 4, &key, &error));
+    key.reserved[0] = 0;
+    key.value.len = HUGE_LENGTH;
+    BAD(tollgate_key_add(engine, "acme", 4, &key, &error));
+    key.value.len = 7;
+    key.expires = str("tomorrow");
+    BAD(tollgate_key_add(engine, "acme", 4, &key, &error));
+    CHECK(!strcmp(error.field, "key.expires"));
     BAD(tollgate_reserve(engine, NULL, &decision));
     BAD(tollgate_reserve(engine, &request, NULL));
     BAD(tollgate_reserve(engine, &request, &decision)); /* without an id */
@@ -124,6 +164,9 @@ static void nulls(tollgate_engine *engine)
     EXPECT(TOLLGATE_ERR_NOT_FOUND, tollgate_needs(engine, "none", 4, &needs));
     BAD(tollgate_region_size(NULL, NULL));
     BAD(tollgate_key_enable(engine, NULL, 6, &error));
+    BAD(tollgate_key_disable(engine, NULL, 6, &error));
+    BAD(tollgate_key_expire(engine, NULL, 6, &error));
+    BAD(tollgate_key_revoke(engine, NULL, 6, &error));
     BAD(tollgate_key_rotate(engine, NULL, 6, "b", 1, 0, 0, &buffer, &error));
     BAD(tollgate_key_rotate(engine, "acme-1", 6, NULL, 1, 0, 0, &buffer, &error));
     BAD(tollgate_key_rotate(engine, "acme-1", 6, "", 0, 0, 0, &buffer, &error));
@@ -172,7 +215,9 @@ static void lengths(tollgate_engine *engine)
     for (i = 0; i < 17; i++)
         many[i] = request;
     request.key.len = HUGE_LENGTH;
+    EXPECT(TOLLGATE_OK, tollgate_prepare(engine, &request));
     EXPECT(TOLLGATE_KEY_UNKNOWN, tollgate_check(engine, &request, &decision));
+    EXPECT(TOLLGATE_KEY_UNKNOWN, tollgate_check_batch(engine, &request, 1, &decision));
     request.key.data = NULL;
     BAD(tollgate_check(engine, &request, &decision));
     request.key.len = 0;

@@ -1,4 +1,4 @@
-/* Sizes and offsets, as C sees them on LP64. The Rust side asserts sizes in ffi/src/types.rs. */
+/* Sizes and offsets, as C sees them on LP64. The Rust side asserts the same in ffi/src/layout.rs. */
 #include "check.h"
 
 #define SIZE(type, size) typedef char size_of_##type[sizeof(type) == (size) ? 1 : -1]
@@ -74,6 +74,18 @@ AT(tollgate_report, limits, 72);
 AT(tollgate_report, limits_len, 88);
 AT(tollgate_report, headers, 96);
 AT(tollgate_report, key_id, 168);
+AT(tollgate_metrics, struct_size, 0);
+AT(tollgate_metrics, ok, 8);
+AT(tollgate_metrics, delayed, 16);
+AT(tollgate_metrics, throttled, 24);
+AT(tollgate_metrics, key_missing, 56);
+AT(tollgate_metrics, store_full, 104);
+AT(tollgate_metrics, would_deny, 112);
+AT(tollgate_metrics, cells, 120);
+AT(tollgate_metrics, max_lines, 144);
+AT(tollgate_metrics, full_refused, 152);
+AT(tollgate_metrics, ids, 184);
+AT(tollgate_metrics, alerts_dropped, 200);
 AT(tollgate_config, struct_size, 0);
 AT(tollgate_config, max_cells, 8);
 AT(tollgate_config, max_names, 40);

@@ -29,12 +29,22 @@ static void *change(void *ctx)
     tollgate_report report = TOLLGATE_REPORT_INIT;
     tollgate_request request = request_of("made-up");
     char text[64];
+    tollgate_metrics metrics = TOLLGATE_METRICS_INIT;
+    tollgate_request many[20];
+    tollgate_decision decisions[20];
+    tollgate_key key;
     tollgate_name name;
     uint32_t emptied;
+    int k;
     int i;
 
     (void)ctx;
     request.flags = TOLLGATE_PEEK;
+    memset(&key, 0, sizeof key);
+    for (k = 0; k < 20; k++) {
+        many[k] = request_of("made-up");
+        many[k].cost = 0;
+    }
     for (i = 0; i < 50; i++) {
         sprintf(text, "[plans.other-%d]\nthrottle = { rate = \"1/s\", burst = 1 }\n", i);
         changes.toml = str(text);
@@ -43,6 +53,18 @@ static void *change(void *ctx)
         EXPECT(TOLLGATE_OK, tollgate_intern(engine, text, strlen(text), &name));
         CHECK(tollgate_check_report(engine, &request, &report) >= 0);
         EXPECT(TOLLGATE_OK, tollgate_maintain(engine, START, 10, &emptied));
+        EXPECT(TOLLGATE_OK, tollgate_prepare(engine, &many[0]));
+        EXPECT(TOLLGATE_OK, tollgate_check_batch(engine, many, 20, decisions));
+        EXPECT(TOLLGATE_OK, tollgate_metrics_get(engine, &metrics));
+        key.id = key.value = str(text);
+        EXPECT(TOLLGATE_OK, tollgate_key_add(engine, "acme", 4, &key, NULL));
+        EXPECT(TOLLGATE_OK, tollgate_key_revoke(engine, text, strlen(text), NULL));
+        request.id = key.id;
+        request.flags = TOLLGATE_RESERVE;
+        request.cost = 0;
+        EXPECT(TOLLGATE_OK, tollgate_reserve(engine, &request, &decisions[0]));
+        EXPECT(TOLLGATE_OK, tollgate_settle(engine, text, strlen(text), NULL, 0, 0, START, NULL));
+        request.flags = TOLLGATE_PEEK;
     }
     return NULL;
 }
