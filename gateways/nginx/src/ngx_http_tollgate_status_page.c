@@ -78,11 +78,11 @@ ngx_http_tollgate_status_handler(ngx_http_request_t *r)
 
     /* bounds what is written below: lines, and names escaped */
 
-    len = 1024;
+    len = 2048;
     zone = tmcf->zones.elts;
 
     for (i = 0; i < tmcf->zones.nelts; i++) {
-        len += 2 * (NGX_HTTP_TOLLGATE_OUTCOMES + 8)
+        len += 2 * (NGX_HTTP_TOLLGATE_OUTCOMES + 12)
                  * (128 + 6 * zone[i]->name.len)
                + 6 * zone[i]->file.len;
     }
@@ -170,11 +170,27 @@ ngx_http_tollgate_quote(u_char *p, u_char *last, ngx_str_t *s)
 }
 
 
+/* how full the region is; zeros where this worker has no engine */
+
+static void
+ngx_http_tollgate_use(ngx_http_tollgate_zone_t *zone, tollgate_metrics *use)
+{
+    ngx_memzero(use, sizeof(tollgate_metrics));
+    use->struct_size = sizeof(tollgate_metrics);
+
+    if (tollgate_metrics_get(zone->engine, use) != TOLLGATE_OK) {
+        use->max_cells = zone->cells;
+        use->max_lines = zone->lines;
+    }
+}
+
+
 static u_char *
 ngx_http_tollgate_json(u_char *p, u_char *last,
     ngx_http_tollgate_main_conf_t *tmcf)
 {
     ngx_uint_t                  i, n, dry_run;
+    tollgate_metrics            use;
     ngx_http_tollgate_zone_t  **zone;
 
     p = ngx_slprintf(p, last, "{\"version\":\"%s\",\"zones\":[",
@@ -186,9 +202,14 @@ ngx_http_tollgate_json(u_char *p, u_char *last,
 
         p = ngx_slprintf(p, last, "%s{\"name\":", i ? "," : "");
         p = ngx_http_tollgate_quote(p, last, &zone[i]->name);
-        p = ngx_slprintf(p, last, ",\"bytes\":%uz,\"cells\":%uL,"
-                         "\"lines\":%uL,\"file\":",
-                         zone[i]->size, zone[i]->cells, zone[i]->lines);
+
+        ngx_http_tollgate_use(zone[i], &use);
+
+        p = ngx_slprintf(p, last, ",\"bytes\":%uz,"
+                         "\"cells\":{\"used\":%uL,\"planned\":%uL},"
+                         "\"lines\":{\"used\":%uL,\"planned\":%uL},"
+                         "\"file\":", zone[i]->size, use.cells,
+                         use.max_cells, use.lines, use.max_lines);
 
         if (zone[i]->file.len) {
             p = ngx_http_tollgate_quote(p, last, &zone[i]->file);
@@ -223,6 +244,7 @@ ngx_http_tollgate_prometheus(u_char *p, u_char *last,
     ngx_http_tollgate_main_conf_t *tmcf)
 {
     ngx_uint_t                  i, n, dry_run;
+    tollgate_metrics            use;
     ngx_http_tollgate_zone_t  **zone;
 
     zone = tmcf->zones.elts;
@@ -257,6 +279,25 @@ ngx_http_tollgate_prometheus(u_char *p, u_char *last,
         p = ngx_slprintf(p, last, "tollgate_nginx_zone_bytes{zone=");
         p = ngx_http_tollgate_quote(p, last, &zone[i]->name);
         p = ngx_slprintf(p, last, "} %uz\n", zone[i]->size);
+    }
+
+    p = ngx_slprintf(p, last, "# HELP tollgate_nginx_places Places for state, "
+                     "and those in use.\n"
+                     "# TYPE tollgate_nginx_places gauge\n");
+
+    for (i = 0; i < tmcf->zones.nelts; i++) {
+
+        ngx_http_tollgate_use(zone[i], &use);
+
+        for (n = 0; n < 4; n++) {
+            p = ngx_slprintf(p, last, "tollgate_nginx_places{zone=");
+            p = ngx_http_tollgate_quote(p, last, &zone[i]->name);
+            p = ngx_slprintf(p, last, ",kind=\"%s\",state=\"%s\"} %uL\n",
+                             n < 2 ? "cells" : "lines",
+                             n % 2 ? "planned" : "used",
+                             n == 0 ? use.cells : n == 1 ? use.max_cells
+                             : n == 2 ? use.lines : use.max_lines);
+        }
     }
 
     return p;

@@ -80,6 +80,7 @@ class Nginx:
             pid {self.folder}/nginx.pid;
             error_log {self.folder}/logs/error.log info;
             {self.main}
+            {'env LD_PRELOAD; env ASAN_OPTIONS;' if PRELOAD else ''}
             events {{ worker_connections 1024; }}
             http {{
                 access_log {self.folder}/logs/access.log;

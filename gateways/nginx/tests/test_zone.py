@@ -295,7 +295,7 @@ class Full(Case):
     def test_who_has_a_place_keeps_it(self):
         more = "add_header X-Status $tollgate_status always"
         server = self.started(http_of("throttle=1/h burst=2", zone=self.ZONE, limiter=f"key=$arg_k plan=p; {more}"))
-        cells = zone_of(server)["cells"]
+        cells = zone_of(server)["cells"]["planned"]
         self.assertEqual(server.statuses(3, "/?k=abuser"), [200, 200, 429])
         let_in = self.fill(server, "throw-away-")
         self.assertGreater(let_in, cells)
@@ -304,8 +304,9 @@ class Full(Case):
         # What is refused says so, however long the key is.
         answers = [server.get(f"/?k=first-ever{n}" + "x" * 300) for n in range(20)]
         self.assertIn((503, "ZONE_FULL"), [(a.status, a.headers["X-Status"]) for a in answers])
-        requests = zone_of(server)["requests"]
-        self.assertGreaterEqual(requests["zone_full"], 1)
+        zone = zone_of(server)
+        self.assertGreaterEqual(zone["requests"]["zone_full"], 1)
+        self.assertEqual(zone["cells"]["used"], let_in + 1 + (zone["requests"]["ok"] - let_in - 2))
         self.assertIn('rejecting request, no room, by zone "api"', server.log())
 
     def test_pass(self):
@@ -348,12 +349,15 @@ class StatusPage(Case):
         page = json.loads(answer.body)
         first, second = page["zones"]
         self.assertEqual((first["name"], first["bytes"], first["file"]), ("api", 8 << 20, None))
+        self.assertEqual((first["cells"]["used"], second["cells"]["used"]), (1, 0))
+        self.assertGreater(first["cells"]["planned"], second["cells"]["planned"])
         self.assertEqual((second["name"], second["file"]), ("b", str(server.folder / "b")))
         self.assertEqual((first["requests"]["ok"], first["requests"]["quota_exceeded"]), (2, 3))
         answer = server.get("/metrics")
         self.assertIn("text/plain", answer.headers["Content-Type"])
         text = answer.body.decode()
         self.assertIn('tollgate_nginx_requests_total{zone="api",outcome="quota_exceeded"} 3\n', text)
+        self.assertIn('tollgate_nginx_places{zone="api",kind="cells",state="used"} 1\n', text)
         for line in text.splitlines():
             self.assertRegex(line, r'^(# (HELP|TYPE) \w+ .+|\w+\{[^{}]+\} \d+)$')
         self.assertEqual(server.get("/status", method="HEAD").body, b"")
