@@ -276,6 +276,31 @@ class File(Case):
             server.start()
 
 
+class Fork(Case):
+    def test_the_master_makes_nothing_that_does_not_survive_a_fork(self):
+        def held(server):
+            master = server.process.pid
+            self.assertEqual(os.listdir(f"/proc/{master}/task"), [str(master)])
+            folder = f"/proc/{master}/fd"
+            return sorted(re.sub(r"\d{2,}|" + str(server.folder), "", os.readlink(f"{folder}/{fd}")) for fd in os.listdir(folder))
+        plain = self.started("server { listen 127.0.0.1:{port} reuseport; }", workers=2)
+        more = "tollgate_zone zone=b:8m file={folder}/region; tollgate_plans {plans};"
+        server = self.started(http_of("quota=5/day", more=more), workers=2)
+        self.assertEqual(server.get("/?k=a").status, 200)
+        self.assertEqual(held(server), held(plain))
+        self.assertIsNone(server.reload())
+        self.assertIsNone(plain.reload())
+        self.assertEqual(held(server), held(plain))
+        for worker in server.pids():
+            self.assertEqual(len(os.listdir(f"/proc/{worker}/task")), 1)
+
+    def test_a_process_of_its_own(self):
+        server = self.nginx(http_of("quota=2/day"), main="master_process off;")
+        server.workers = 0
+        server.start()
+        self.assertEqual(server.statuses(3, "/?k=a"), [200, 200, 429])
+
+
 class Full(Case):
     """A zone in which every place is taken by clients that wait for theirs to be full again."""
 
