@@ -65,9 +65,9 @@ def wrk(server, path, seconds=SECONDS, script=None, connections=32):
 
 def speed():
     locations = """
-        location = /none { empty_gif; }
-        location = /limit_req { limit_req zone=lr burst=%(burst)s nodelay; limit_req_status 429; empty_gif; }
-        location = /tollgate { tollgate zone=api key=$http_x_api_key plan=p; empty_gif; }
+        location = /none { %(content)s; }
+        location = /limit_req { limit_req zone=lr burst=%(burst)s nodelay; limit_req_status 429; %(content)s; }
+        location = /tollgate { tollgate zone=api key=$http_x_api_key plan=p; %(content)s; }
     """
     http = """
         limit_req_zone $http_x_api_key zone=lr:32m rate=%(rate)s;
@@ -75,13 +75,16 @@ def speed():
         tollgate_zone zone=api:32m; tollgate_plan p throttle=%(rate)s burst=%(burst)s;
         server { listen 127.0.0.1:{port}; """ + locations + " }"
     open_ = {"rate": "1000000r/s", "burst": "1000000"}
-    for title, numbers, log, hot in [
-        ("one hot key", open_, "crit", True),
-        ("100,000 keys", open_, "crit", False),
-        ("refusing, one hot key, nothing logged", {"rate": "1r/s", "burst": "1"}, "crit", True),
-        ("refusing, one hot key, error log on", {"rate": "1r/s", "burst": "1"}, "error", True),
+    shut = {"rate": "1r/s", "burst": "1"}
+    bare, file = "empty_gif", "try_files /index.html =404; access_log {folder}/logs/access.log"
+    for title, numbers, content, log, hot in [
+        ("100,000 keys; a file of 5 bytes, access log on", open_, file, "crit", False),
+        ("one hot key; empty_gif, access log off", open_, bare, "crit", True),
+        ("100,000 keys; empty_gif, access log off", open_, bare, "crit", False),
+        ("refusing, one hot key; a file of 5 bytes, access log on, error log on", shut, file, "error", True),
+        ("refusing, one hot key; empty_gif, access log off, error log off", shut, bare, "crit", True),
     ]:
-        text = http
+        text = http.replace("%(content)s", content)
         for name, value in numbers.items():
             # limit_req writes its rate with an r.
             text = text.replace(f"rate=%({name})s", f"rate={value}")
