@@ -92,6 +92,10 @@
 #define TOLLGATE_PEEK 1
 /* The cost is only reserved, until tollgate_settle() or tollgate_refund(): needs `id`, and takes `ttl_ns`. */
 #define TOLLGATE_RESERVE 2
+/* A plan has limits for routes, which pass over requests that name none. */
+#define TOLLGATE_NEEDS_ROUTE 1
+/* A plan caps requests in flight: without an id their slots are held until the leases end. */
+#define TOLLGATE_NEEDS_ID 2
 
 /* `key` is not an API key but an anonymous subject (an address, a token's `sub`: any 1 to 4096 bytes) on the plan
  * `plan`. */
@@ -661,6 +665,15 @@ tollgate_status tollgate_apply(struct tollgate_engine *engine,
                                uint64_t now_ns,
                                struct tollgate_error *err);
 
+/* What requests under the plan of this name have to bring along; without a name (NULL, 0), under any of the plans in place:
+ * TOLLGATE_NEEDS_... or 0. For hosts to which a route or an id is work. TOLLGATE_ERR_NOT_FOUND: no plan of this name is
+ * in place. Any thread. */
+TOLLGATE_API
+tollgate_status tollgate_needs(struct tollgate_engine *engine,
+                               const void *plan,
+                               size_t len,
+                               uint32_t *out);
+
 /* Housekeeping for a host that has idle time, in up to `steps` steps of under a microsecond each: the table grows
  * ahead of need, and state that is indistinguishable from fresh is forgotten. Nothing depends on it. `emptied` may be
  * NULL; it receives how many cells were emptied. Any thread. */
@@ -740,9 +753,9 @@ tollgate_status tollgate_check_batch(struct tollgate_engine *engine,
                                      struct tollgate_decision *out);
 
 /* One decision over up to 16 requests (a user and the user's team, say): all of them are debited or none is. Limits
- * that two of them share are judged by the sum of their costs. `now_ns` is the first one's, the flags TOLLGATE_PEEK and
- * TOLLGATE_RESERVE and `id` have no place here. Otherwise as tollgate_check(). Any thread. [hot] for two or three requests
- * under few limits; else it allocates. */
+ * that two of them share are judged by the sum of their costs. `now_ns`, `id`, `ttl_ns` and TOLLGATE_RESERVE are the first
+ * one's, and hold for all of them; TOLLGATE_PEEK has no place here. Otherwise as tollgate_check(). Any thread. [hot] for
+ * two or three requests under few limits, without an `id`; else it allocates. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_check_all(struct tollgate_engine *engine,
                                    const struct tollgate_request *requests,

@@ -2,12 +2,13 @@
 
 use std::mem::MaybeUninit;
 
-use tollgate::{Nanos, Request};
+use tollgate::{Nanos, Request, Ticket};
 
-use crate::decide::{MOST_COSTS, Parts, Room, check, decided, plain};
+use crate::decide::{Asked, MOST_COSTS, Parts, Room, check, decided, mode, plain};
 use crate::engine::{Handle, handle};
 use crate::guard::{array, guard, input, output};
-use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_OK, tollgate_status};
+use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_OK, of_id, tollgate_status};
+use crate::text::id;
 use crate::types::{TOLLGATE_PEEK, TOLLGATE_RESERVE, tollgate_decision, tollgate_engine, tollgate_request};
 
 /// Requests that are translated at a time; and most of one decision.
@@ -30,16 +31,17 @@ fn is_single(raw: &tollgate_request) -> bool {
     raw.flags & (TOLLGATE_PEEK | TOLLGATE_RESERVE) != 0 || raw.id.len > 0
 }
 
-/// Translates requests until one is not to be decided with others, or wrong, or all places are full.
+/// Translates requests until one is `single`, or wrong, or all places are full.
 unsafe fn translate<'a>(
     handle: &'a Handle,
     requests: &'a [tollgate_request],
     places: &'a mut Places<'a>,
+    single: impl Fn(usize, &tollgate_request) -> bool,
     to: &mut [Request<'a>; TOGETHER],
 ) -> (usize, Result<(), i32>) {
     let places = places.parts.iter_mut().zip(&mut places.rooms);
     for (at, ((raw, to), (parts, room))) in requests.iter().zip(to).zip(places).enumerate() {
-        if is_single(raw) {
+        if single(at, raw) {
             return (at, Ok(()));
         }
         // SAFETY: the caller's promises.
@@ -136,7 +138,7 @@ unsafe fn batch(
         let mut places = Places::new();
         let mut all = [Request::new(b""); TOGETHER];
         // SAFETY: the caller's promises.
-        let (count, _) = unsafe { translate(handle, rest, &mut places, &mut all) };
+        let (count, _) = unsafe { translate(handle, rest, &mut places, |_, raw| is_single(raw), &mut all) };
         let clock = rest[..count].iter().any(|raw| raw.now_ns == 0).then(|| handle.engine.now());
         let now = |at: usize| match (rest[at].now_ns, clock) {
             (0, Some(now)) => now,
@@ -165,9 +167,9 @@ unsafe fn batch(
 }
 
 /// One decision over up to 16 requests (a user and the user's team, say): all of them are debited or none is. Limits
-/// that two of them share are judged by the sum of their costs. `now_ns` is the first one's, the flags TOLLGATE_PEEK and
-/// TOLLGATE_RESERVE and `id` have no place here. Otherwise as tollgate_check(). Any thread. [hot] for two or three requests
-/// under few limits; else it allocates.
+/// that two of them share are judged by the sum of their costs. `now_ns`, `id`, `ttl_ns` and TOLLGATE_RESERVE are the first
+/// one's, and hold for all of them; TOLLGATE_PEEK has no place here. Otherwise as tollgate_check(). Any thread. [hot] for
+/// two or three requests under few limits, without an `id`; else it allocates.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_check_all(
@@ -182,13 +184,25 @@ pub unsafe extern "C" fn tollgate_check_all(
         let Some(first) = requests.first() else { return Err(TOLLGATE_ERR_ARGUMENT) };
         let mut places = Places::new();
         let mut all = [Request::new(b""); TOGETHER];
+        let single =
+            |at: usize, raw: &tollgate_request| raw.flags & TOLLGATE_PEEK != 0 || at > 0 && is_single(raw);
         // SAFETY: the caller's promises.
-        let (count, translated) = unsafe { translate(handle, requests, &mut places, &mut all) };
+        let (count, translated) = unsafe { translate(handle, requests, &mut places, single, &mut all) };
         translated?;
         if count < n {
             return Err(TOLLGATE_ERR_ARGUMENT);
         }
-        let decision = handle.engine.check_all_at(&all[..n], handle.at(first.now_ns));
+        // SAFETY: the caller's promises.
+        let (id, now) = (unsafe { id(first.id.data, first.id.len)? }, handle.at(first.now_ns));
+        let ticket = match mode(first.flags, id)? {
+            Asked::CheckAs => Some(Ticket::check(id)),
+            Asked::Reserve => Some(Ticket::reserve(id, Nanos::new(first.ttl_ns))),
+            Asked::Check | Asked::Peek => None,
+        };
+        let decision = match ticket {
+            None => handle.engine.check_all_at(&all[..n], now),
+            Some(ticket) => handle.engine.check_all_as_at(&all[..n], ticket, now).map_err(of_id)?,
+        };
         // SAFETY: `output`, and the caller's promise.
         Ok(unsafe { tollgate_decision::put(out, &decision) })
     })

@@ -1,6 +1,7 @@
 //! The handle: an engine, and what the shell keeps beside it.
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tollgate::{Clock, Engine, ManualClock, Nanos};
@@ -10,9 +11,14 @@ use crate::definition;
 use crate::guard::{contain_always, growable, guard, named, output};
 use crate::names::Names;
 use crate::status::{
-    Failure, TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_CONFLICT, TOLLGATE_ERR_NOMEM, TOLLGATE_OK, tollgate_status,
+    Failure, TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_CONFLICT, TOLLGATE_ERR_NOMEM, TOLLGATE_ERR_NOT_FOUND,
+    TOLLGATE_OK, tollgate_status,
 };
-use crate::types::{tollgate_changes, tollgate_config, tollgate_engine, tollgate_error};
+use crate::text::text;
+use crate::types::{
+    TOLLGATE_NEEDS_ID, TOLLGATE_NEEDS_ROUTE, tollgate_changes, tollgate_config, tollgate_engine,
+    tollgate_error,
+};
 
 /// "tollgate", read as a number.
 const LIVE: u64 = u64::from_le_bytes(*b"tollgate");
@@ -130,6 +136,30 @@ pub unsafe extern "C" fn tollgate_apply(
             (handle, definition::read(&named(growable(changes), "changes")?)?)
         };
         handle.engine.apply_at(&changes, handle.at(now_ns))?;
+        Ok(TOLLGATE_OK)
+    })
+}
+
+/// What requests under the plan of this name have to bring along; without a name (NULL, 0), under any of the plans in place:
+/// TOLLGATE_NEEDS_... or 0. For hosts to which a route or an id is work. TOLLGATE_ERR_NOT_FOUND: no plan of this name is
+/// in place. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tollgate_needs(
+    engine: *mut tollgate_engine,
+    plan: *const c_void,
+    len: usize,
+    out: *mut u32,
+) -> tollgate_status {
+    guard!({
+        // SAFETY: the caller's promises.
+        let (handle, plan) = unsafe { (handle(engine)?, text(plan, len)?) };
+        let out = output(out)?;
+        let plan = (!plan.is_empty()).then_some(plan);
+        let needs = handle.engine.needs(plan).ok_or(TOLLGATE_ERR_NOT_FOUND)?;
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        let needs = flag(needs.route, TOLLGATE_NEEDS_ROUTE) | flag(needs.id, TOLLGATE_NEEDS_ID);
+        // SAFETY: `output`, and the caller's promise.
+        unsafe { out.write(needs) };
         Ok(TOLLGATE_OK)
     })
 }

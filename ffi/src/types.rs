@@ -64,6 +64,11 @@ pub struct tollgate_cost {
 pub const TOLLGATE_PEEK: u32 = 1;
 /// The cost is only reserved, until tollgate_settle() or tollgate_refund(): needs `id`, and takes `ttl_ns`.
 pub const TOLLGATE_RESERVE: u32 = 2;
+/// A plan has limits for routes, which pass over requests that name none.
+pub const TOLLGATE_NEEDS_ROUTE: u32 = 1;
+/// A plan caps requests in flight: without an id their slots are held until the leases end.
+pub const TOLLGATE_NEEDS_ID: u32 = 2;
+
 /// `key` is not an API key but an anonymous subject (an address, a token's `sub`: any 1 to 4096 bytes) on the plan
 /// `plan`.
 pub const TOLLGATE_ANONYMOUS: u32 = 4;

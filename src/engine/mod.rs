@@ -48,14 +48,14 @@ pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use metrics::{Metrics, PlanMetrics};
 pub use region::Region;
-pub use request::{Cost, PlanId, Request};
+pub use request::{Cost, Needs, PlanId, Request};
 pub use reserve::{RefundStatus, ReleaseStatus, SettleStatus, Settlement, Ticket};
 pub use snapshot::Snapshot;
 pub use usage::UsageRow;
 
 use crate::error::{ApplyError, KeyError};
 use crate::key::{KeyFormat, KeyState, Pepper, Peppers};
-use crate::plan::{Changes, Directory, Event, Ledger};
+use crate::plan::{Changes, CompiledPlan, Directory, Event, Ledger};
 use crate::store::{Store, Txn};
 use crate::sync::Mutex;
 use crate::time::{Clock, Nanos};
@@ -484,6 +484,21 @@ impl Engine {
     /// Whether a plan of this name is in place.
     pub fn has_plan(&self, name: &str) -> bool {
         self.world.with(|world| world.plan_named(name).is_some())
+    }
+
+    /// What requests under a plan have to bring along, or under any of the plans in place where none is named; `None` if
+    /// no plan of this name is in place. For hosts to which a route or an id is work.
+    pub fn needs(&self, plan: Option<&str>) -> Option<Needs> {
+        self.world.with(|world| {
+            let needs = |plan: &CompiledPlan| Needs { route: plan.has_routes(), id: plan.has_caps() };
+            match plan {
+                Some(name) => world.plan_named(name).map(|plan| needs(plan)),
+                None => Some(world.plans.iter().flatten().map(|plan| needs(plan)).fold(
+                    Needs::default(),
+                    |all, one| Needs { route: all.route | one.route, id: all.id | one.id },
+                )),
+            }
+        })
     }
 
     /// The plan of this name, for [`Request::anonymous_in`]; `None` if there never was one.

@@ -36,6 +36,16 @@ pub(super) enum Identity<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PlanId(pub(super) u32);
 
+/// What requests have to bring along: see [`Engine::needs`](crate::Engine::needs).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Needs {
+    /// A plan has limits for routes, which pass over a request that names none.
+    pub route: bool,
+    /// A plan caps requests in flight: the slot of a request without an id is held until its lease ends.
+    pub id: bool,
+}
+
 /// What a request costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cost<'a> {

@@ -188,13 +188,26 @@ impl Engine {
         self.decide_known(request, Ticket::check(id), now)
     }
 
+    /// [`check_all_at`](Engine::check_all_at) of a check or reservation with an id, which is that of all of them together.
+    ///
+    /// # Errors
+    /// As [`reserve`](Engine::reserve).
+    pub fn check_all_as_at(
+        &self,
+        requests: &[Request<'_>],
+        ticket: Ticket<'_>,
+        now: Nanos,
+    ) -> Result<Decision, IdError> {
+        self.decide_as(requests, ticket, now, &mut Ignore)
+    }
+
     fn decide_known(
         &self,
         request: &Request<'_>,
         ticket: Ticket<'_>,
         now: Nanos,
     ) -> Result<Decision, IdError> {
-        self.decide_as(request, ticket, now, &mut Ignore)
+        self.decide_as(std::slice::from_ref(request), ticket, now, &mut Ignore)
     }
 
     /// [`report_at`](Engine::report_at) of a check or reservation with an id.
@@ -208,13 +221,13 @@ impl Engine {
         now: Nanos,
     ) -> Result<Report, IdError> {
         let mut collect = Collect::default();
-        let decision = self.decide_as(request, ticket, now, &mut collect)?;
+        let decision = self.decide_as(std::slice::from_ref(request), ticket, now, &mut collect)?;
         Ok(collect.into_report(decision))
     }
 
     fn decide_as<O: Observer>(
         &self,
-        request: &Request<'_>,
+        requests: &[Request<'_>],
         ticket: Ticket<'_>,
         now: Nanos,
         observer: &mut O,
@@ -230,8 +243,7 @@ impl Engine {
         }
         let late_from = ticket.ttl.map(|ttl| now.get().saturating_add(ttl.get()));
         let mut entry = Entry { late_from, ..Entry::default() };
-        let request = std::slice::from_ref(request);
-        let decision = self.decide(request, now, Mode::Check, observer, Some(&mut entry));
+        let decision = self.decide(requests, now, Mode::Check, observer, Some(&mut entry));
         if decision.is_allowed() && decision.would_deny() != Some(true) {
             self.book.put(id, entry);
         } else {

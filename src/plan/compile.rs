@@ -107,6 +107,11 @@ impl CompiledPlan {
         !self.route_limits.is_empty()
     }
 
+    /// Whether a request under it may take a slot of a concurrency limit.
+    pub(crate) fn has_caps(&self) -> bool {
+        self.sets().any(|set| set.lines.iter().any(|line| line.cap.is_some()))
+    }
+
     #[inline]
     pub(crate) fn covers(&self, stage: Option<&str>) -> bool {
         self.stages.is_empty()

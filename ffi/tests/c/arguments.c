@@ -90,6 +90,7 @@ static void nulls(tollgate_engine *engine)
     tollgate_name name;
     char text[200];
     int32_t day;
+    uint32_t needs;
 
     buffer.data = text;
     buffer.cap = sizeof text;
@@ -158,6 +159,9 @@ static void nulls(tollgate_engine *engine)
     BAD(tollgate_intern(engine, "\xff", 1, &name));
     BAD(tollgate_apply(engine, NULL, 0, &error));
     BAD(tollgate_now(engine, NULL));
+    BAD(tollgate_needs(engine, NULL, 0, NULL));
+    BAD(tollgate_needs(engine, NULL, 1, &needs));
+    EXPECT(TOLLGATE_ERR_NOT_FOUND, tollgate_needs(engine, "none", 4, &needs));
     BAD(tollgate_region_size(NULL, NULL));
     BAD(tollgate_key_enable(engine, NULL, 6, &error));
     BAD(tollgate_key_disable(engine, NULL, 6, &error));

@@ -234,6 +234,62 @@ static void reservations(void)
     tollgate_destroy(engine);
 }
 
+/* Slots and reservations of requests that are decided as one. */
+static void together(void)
+{
+    static const char plans[] =
+        "[plans.two]\n"
+        "concurrency = { limit = 2 }\n"
+        "quotas = [{ limit = 100, per = \"day\", unit = \"bytes\" }]\n"
+        "[plans.one]\n"
+        "concurrency = { limit = 1 }\n"
+        "[plans.one.routes.\"GET /slow\"]\n"
+        "[plans.plain]\n"
+        "throttle = { rate = \"1/s\", burst = 2 }\n"
+        "[subjects.a]\n"
+        "plans = [\"two\"]\n"
+        "keys = [{ id = \"a\", value = \"made-up\" }]\n"
+        "[subjects.b]\n"
+        "plans = [\"one\"]\n"
+        "keys = [{ id = \"b\", value = \"wait\" }]\n";
+    tollgate_engine *engine = engine_of(plans);
+    tollgate_request both[2];
+    tollgate_decision decision;
+    tollgate_settlement settlement;
+    tollgate_cost bytes;
+    uint32_t needs = 77;
+
+    EXPECT(TOLLGATE_OK, tollgate_needs(engine, NULL, 0, &needs));
+    CHECK(needs == (TOLLGATE_NEEDS_ROUTE | TOLLGATE_NEEDS_ID));
+    EXPECT(TOLLGATE_OK, tollgate_needs(engine, "two", 3, &needs));
+    CHECK(needs == TOLLGATE_NEEDS_ID);
+    EXPECT(TOLLGATE_OK, tollgate_needs(engine, "plain", 5, &needs));
+    CHECK(needs == 0);
+
+    both[0] = request_of("made-up");
+    both[1] = request_of("wait");
+    both[0].id = str("first");
+    EXPECT(TOLLGATE_OK, tollgate_check_all(engine, both, 2, &decision));
+    EXPECT(TOLLGATE_ERR_EXISTS, tollgate_check_all(engine, both, 2, &decision));
+    both[0].id = str("second");
+    EXPECT(TOLLGATE_CONCURRENCY_EXCEEDED, tollgate_check_all(engine, both, 2, &decision));
+    EXPECT(TOLLGATE_ERR_NOT_FOUND, tollgate_release(engine, "second", 6));
+    EXPECT(TOLLGATE_OK, tollgate_release(engine, "first", 5));
+    bytes.unit = str("bytes");
+    bytes.amount = 1;
+    both[0].costs = &bytes;
+    both[0].n_costs = 1;
+    both[0].flags = TOLLGATE_RESERVE;
+    both[0].ttl_ns = SECOND;
+    EXPECT(TOLLGATE_OK, tollgate_check_all(engine, both, 2, &decision));
+    bytes.amount = 150;
+    EXPECT(TOLLGATE_OK, tollgate_settle(engine, "second", 6, &bytes, 1, 0, 0, &settlement));
+    CHECK(settlement.overdraft == 51);
+    both[1].flags = TOLLGATE_RESERVE;
+    EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_check_all(engine, both, 2, &decision));
+    tollgate_destroy(engine);
+}
+
 static void keys(void)
 {
     tollgate_engine *engine = engine_of(PLANS);
@@ -612,6 +668,7 @@ int main(void)
     checks();
     reports();
     reservations();
+    together();
     keys();
     definitions();
     sizes();
