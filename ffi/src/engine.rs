@@ -8,7 +8,7 @@ use tollgate::{Clock, Engine, ManualClock, Nanos};
 
 use crate::config;
 use crate::definition;
-use crate::guard::{contain_always, growable, guard, named, output};
+use crate::guard::{contain_always, growable, guard, is_usable, named, output};
 use crate::names::Names;
 use crate::status::{
     Failure, TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_CONFLICT, TOLLGATE_ERR_NOMEM, TOLLGATE_ERR_NOT_FOUND,
@@ -47,7 +47,7 @@ impl Handle {
 #[inline(always)]
 pub(crate) unsafe fn handle<'a>(engine: *mut tollgate_engine) -> Result<&'a Handle, i32> {
     let handle = engine.cast::<Handle>();
-    if handle.is_null() || !handle.is_aligned() {
+    if !is_usable(handle) {
         return Err(TOLLGATE_ERR_ARGUMENT);
     }
     // SAFETY: not NULL, aligned; by the caller's promise an engine, or at least 8 bytes that can be read.

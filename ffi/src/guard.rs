@@ -70,17 +70,24 @@ pub(crate) unsafe fn describe(err: *mut tollgate_error, result: Result<i32, Fail
         Ok(status) => (status, None),
         Err(failure) => (failure.status, Some(failure)),
     };
-    if !err.is_null() && err.is_aligned() {
+    if is_usable(err) {
         // SAFETY: not NULL, aligned, and the caller's promise.
         unsafe { err.write(tollgate_error::of(status, failure.as_ref())) };
     }
     status
 }
 
+/// Neither NULL nor misaligned, in one comparison: the low bits of an address become its highest.
+#[inline(always)]
+pub(crate) fn is_usable<T>(pointer: *const T) -> bool {
+    let bits = align_of::<T>().trailing_zeros();
+    pointer.addr().rotate_right(bits).wrapping_sub(1) < usize::MAX >> bits
+}
+
 /// A value that the caller lends.
 #[inline(always)]
 pub(crate) unsafe fn input<'a, T>(pointer: *const T) -> Result<&'a T, i32> {
-    if pointer.is_null() || !pointer.is_aligned() {
+    if !is_usable(pointer) {
         return Err(TOLLGATE_ERR_ARGUMENT);
     }
     // SAFETY: not NULL, aligned, and by the caller's promise a value of this type that stays as it is during the call.
@@ -90,7 +97,7 @@ pub(crate) unsafe fn input<'a, T>(pointer: *const T) -> Result<&'a T, i32> {
 /// Where an answer is to be written.
 #[inline(always)]
 pub(crate) fn output<T>(pointer: *mut T) -> Result<*mut T, i32> {
-    if pointer.is_null() || !pointer.is_aligned() { Err(TOLLGATE_ERR_ARGUMENT) } else { Ok(pointer) }
+    if is_usable(pointer) { Ok(pointer) } else { Err(TOLLGATE_ERR_ARGUMENT) }
 }
 
 /// Elements that the caller lends; NULL stands for none.
@@ -99,7 +106,7 @@ pub(crate) unsafe fn array<'a, T>(start: *const T, count: usize) -> Result<&'a [
         return Ok(&[]);
     }
     let fits = count.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= isize::MAX as usize);
-    if start.is_null() || !start.is_aligned() || !fits {
+    if !is_usable(start) || !fits {
         return Err(TOLLGATE_ERR_ARGUMENT);
     }
     // SAFETY: as in `input`, of `count` values.
@@ -117,7 +124,7 @@ pub(crate) unsafe trait Growable: Copy {}
 /// Who has more than this library knows must have left the rest 0.
 pub(crate) unsafe fn growable<T: Growable>(pointer: *const T) -> Result<T, i32> {
     const { assert!(align_of::<T>() >= align_of::<u32>()) };
-    if pointer.is_null() || !pointer.is_aligned() {
+    if !is_usable(pointer) {
         return Err(TOLLGATE_ERR_ARGUMENT);
     }
     // SAFETY: the first field, which every version has.
