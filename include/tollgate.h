@@ -125,6 +125,11 @@
 #define TOLLGATE_CONFIG_KEY_FORMAT 2
 /* The engine's clock stands at `start_ns` until tollgate_clock_set() moves it: for tests and simulations. */
 #define TOLLGATE_CONFIG_MANUAL_CLOCK 4
+
+/* Threads that meet at a throttle spend tokens of their own, so that a hot key or pool costs many threads no more than
+ * one. Never more is admitted; while an eighth of the burst or less is left, some are refused early. For throttles that
+ * are the only limit of their subject or pool, with a burst of 192 or more, in private memory; elsewhere it has no effect. */
+#define TOLLGATE_CONFIG_LEASES 8
 /* A new anonymous subject is refused when the capacity is used up: TOLLGATE_STORE_FULL. */
 #define TOLLGATE_FULL_REFUSE 0
 /* Its own limits are left out. */

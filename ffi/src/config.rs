@@ -8,11 +8,15 @@ use crate::guard::{array, growable, named};
 use crate::snapshot::read_whole;
 use crate::status::Failure;
 use crate::types::{
-    TOLLGATE_CONFIG_KEY_FORMAT, TOLLGATE_CONFIG_MANUAL_CLOCK, TOLLGATE_CONFIG_TOUCHED,
-    TOLLGATE_FULL_EVICT_SMALLEST, TOLLGATE_FULL_PASS, TOLLGATE_FULL_REFUSE, tollgate_config,
+    TOLLGATE_CONFIG_KEY_FORMAT, TOLLGATE_CONFIG_LEASES, TOLLGATE_CONFIG_MANUAL_CLOCK,
+    TOLLGATE_CONFIG_TOUCHED, TOLLGATE_FULL_EVICT_SMALLEST, TOLLGATE_FULL_PASS, TOLLGATE_FULL_REFUSE,
+    tollgate_config,
 };
 
-const FLAGS: u32 = TOLLGATE_CONFIG_TOUCHED | TOLLGATE_CONFIG_KEY_FORMAT | TOLLGATE_CONFIG_MANUAL_CLOCK;
+const FLAGS: u32 = TOLLGATE_CONFIG_TOUCHED
+    | TOLLGATE_CONFIG_KEY_FORMAT
+    | TOLLGATE_CONFIG_MANUAL_CLOCK
+    | TOLLGATE_CONFIG_LEASES;
 
 /// Room for names if the caller does not say.
 const NAMES: u32 = 1_024;
@@ -68,6 +72,9 @@ pub(crate) unsafe fn builder(config: &tollgate_config) -> Result<EngineBuilder, 
     let mut builder = Engine::builder().capacity(capacity(config));
     if config.flags & TOLLGATE_CONFIG_TOUCHED != 0 {
         builder = builder.touched();
+    }
+    if config.flags & TOLLGATE_CONFIG_LEASES != 0 {
+        builder = builder.leases();
     }
     builder = builder.when_full(match config.when_full {
         TOLLGATE_FULL_REFUSE => WhenFull::Refuse,

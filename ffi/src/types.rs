@@ -334,6 +334,10 @@ pub const TOLLGATE_CONFIG_TOUCHED: u32 = 1;
 pub const TOLLGATE_CONFIG_KEY_FORMAT: u32 = 2;
 /// The engine's clock stands at `start_ns` until tollgate_clock_set() moves it: for tests and simulations.
 pub const TOLLGATE_CONFIG_MANUAL_CLOCK: u32 = 4;
+/// Threads that meet at a throttle spend tokens of their own, so that a hot key or pool costs many threads no more than
+/// one. Never more is admitted; while an eighth of the burst or less is left, some are refused early. For throttles that
+/// are the only limit of their subject or pool, with a burst of 192 or more, in private memory; elsewhere it has no effect.
+pub const TOLLGATE_CONFIG_LEASES: u32 = 8;
 
 /// A new anonymous subject is refused when the capacity is used up: TOLLGATE_STORE_FULL.
 pub const TOLLGATE_FULL_REFUSE: u32 = 0;

@@ -1,9 +1,10 @@
-/* Threads that check, change and report at once: what is admitted is exactly the quota. */
+/* Threads that check, change and report at once: what is admitted is exactly the quota; of a throttle that is lent no more
+   than the burst, and at most an eighth less. */
 #include <pthread.h>
 
 #include "check.h"
 
-enum { THREADS = 8, ROUNDS = 2000, QUOTA = 5000 };
+enum { THREADS = 8, ROUNDS = 2000, QUOTA = 5000, BURST = 4800 };
 
 static tollgate_engine *engine;
 
@@ -17,7 +18,7 @@ static void *check(void *ctx)
     request.now_ns = START;
     for (i = 0; i < ROUNDS; i++) {
         tollgate_status status = tollgate_check(engine, &request, &decision);
-        CHECK(status == TOLLGATE_OK || status == TOLLGATE_QUOTA_EXCEEDED);
+        CHECK(status == TOLLGATE_OK || status == TOLLGATE_QUOTA_EXCEEDED || status == TOLLGATE_THROTTLED);
         *admitted += status == TOLLGATE_OK;
     }
     return NULL;
@@ -69,6 +70,32 @@ static void *change(void *ctx)
     return NULL;
 }
 
+static void lend(void)
+{
+    tollgate_config config = TOLLGATE_CONFIG_INIT;
+    tollgate_changes changes = TOLLGATE_CHANGES_INIT;
+    pthread_t threads[THREADS];
+    long admitted[THREADS] = { 0 }, sum = 0;
+    int i;
+
+    config.flags = TOLLGATE_CONFIG_MANUAL_CLOCK | TOLLGATE_CONFIG_LEASES;
+    config.start_ns = START;
+    changes.toml = str("[plans.gold]\n"
+                       "throttle = { rate = \"1/s\", burst = 4800 }\n"
+                       "[subjects.acme]\n"
+                       "plans = [\"gold\"]\n"
+                       "keys = [{ id = \"acme-1\", value = \"made-up\" }]\n");
+    EXPECT(TOLLGATE_OK, tollgate_create(&config, &changes, &engine, NULL));
+    for (i = 0; i < THREADS; i++)
+        CHECK(!pthread_create(&threads[i], NULL, check, &admitted[i]));
+    for (i = 0; i < THREADS; i++) {
+        CHECK(!pthread_join(threads[i], NULL));
+        sum += admitted[i];
+    }
+    CHECK(sum <= BURST && sum >= BURST - BURST / 8);
+    tollgate_destroy(engine);
+}
+
 int main(void)
 {
     pthread_t threads[THREADS], changer;
@@ -90,5 +117,7 @@ int main(void)
     CHECK(!pthread_join(changer, NULL));
     CHECK(sum == QUOTA);
     tollgate_destroy(engine);
+
+    lend();
     return 0;
 }
