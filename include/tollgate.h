@@ -36,7 +36,8 @@
  *            tollgate_http_status()); a negative status means that nothing was decided or done, and you choose
  *            whether to fail open or closed.
  *  Outputs   Out-parameters come last, tollgate_error after all others. They are written only on success, but for
- *            tollgate_decision, tollgate_error and `len` of tollgate_buf, which always are.
+ *            tollgate_decision and tollgate_error, which always are, and `len` of tollgate_buf, which is for
+ *            TOLLGATE_ERR_BUFFER, too.
  *  NULL      A NULL or misaligned pointer that is required gives TOLLGATE_ERR_ARGUMENT; nothing crashes. Optional
  *            ones are named. Destroying NULL does nothing. A pointer that is not NULL points to what its type says.
  *  Strings   Bytes are passed as pointer and length, need no terminator, and are not kept after the call. Text is
@@ -227,12 +228,14 @@ typedef struct tollgate_str {
     size_t len;
 } tollgate_str;
 
-/* A secret that digests of API keys are keyed with. [frozen, 32 bytes on LP64] */
+/* A secret that digests of API keys are keyed with. [frozen, 48 bytes on LP64] */
 typedef struct tollgate_pepper {
     /* What digests under it begin with: no ':' in it. */
     struct tollgate_str name;
     /* At least 16 bytes. */
     struct tollgate_str secret;
+    /* 0. */
+    uint64_t reserved[2];
 } tollgate_pepper;
 
 /* Gives up to `cap` bytes. Return how many, 0 at the end, < 0 to stop with TOLLGATE_ERR_IO. As tollgate_usage_fn. */
@@ -769,7 +772,8 @@ tollgate_status tollgate_check_all(struct tollgate_engine *engine,
 
 /* As tollgate_check(), and says how every limit that applies stands after it: as structs, and as the HTTP header lines
  * for the answer. What does not fit your buffers changes nothing of the decision, which was made. `report` is written
- * whenever the status is not negative; its `decision` always.
+ * whenever the status is not negative; its `decision` always, unless it is `report` itself that is refused (NULL, or a
+ * wrong `struct_size`).
  * `request` may have TOLLGATE_PEEK or TOLLGATE_RESERVE. Any thread. It allocates, and takes a microsecond where a check
  * takes a fraction of one. */
 TOLLGATE_API TOLLGATE_MUST_USE
@@ -986,8 +990,7 @@ tollgate_status tollgate_restore(struct tollgate_engine *engine,
 /* Whether the loaded library can serve code that was compiled with this header. */
 #define tollgate_abi_ok() \
     (tollgate_version_number() / 1000000u == TOLLGATE_VERSION_MAJOR && \
-     (TOLLGATE_VERSION_MAJOR > 0 || tollgate_version_number() / 1000u == TOLLGATE_VERSION_NUMBER / 1000u) && \
-     tollgate_version_number() >= (uint32_t)TOLLGATE_VERSION_NUMBER)
+     (TOLLGATE_VERSION_MAJOR > 0 || tollgate_version_number() / 1000u == TOLLGATE_VERSION_NUMBER / 1000u))
 
 /* A time that does not come. */
 #define TOLLGATE_NEVER (~(uint64_t)0)

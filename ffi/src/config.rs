@@ -10,7 +10,7 @@ use crate::status::Failure;
 use crate::types::{
     TOLLGATE_CONFIG_KEY_FORMAT, TOLLGATE_CONFIG_LEASES, TOLLGATE_CONFIG_MANUAL_CLOCK,
     TOLLGATE_CONFIG_TOUCHED, TOLLGATE_FULL_EVICT_SMALLEST, TOLLGATE_FULL_PASS, TOLLGATE_FULL_REFUSE,
-    tollgate_config,
+    tollgate_config, tollgate_pepper,
 };
 
 const FLAGS: u32 = TOLLGATE_CONFIG_TOUCHED
@@ -101,7 +101,7 @@ pub(crate) unsafe fn builder(config: &tollgate_config) -> Result<EngineBuilder, 
     // SAFETY: the caller's promise.
     for pepper in named(unsafe { array(config.peppers, config.n_peppers) }, "config.peppers")? {
         // SAFETY: as above.
-        builder = builder.pepper(unsafe { self::pepper(&pepper.name, &pepper.secret) }?);
+        builder = builder.pepper(unsafe { self::pepper(pepper) }?);
     }
     if config.flags & TOLLGATE_CONFIG_KEY_FORMAT != 0 {
         // SAFETY: as above.
@@ -125,10 +125,11 @@ pub(crate) unsafe fn builder(config: &tollgate_config) -> Result<EngineBuilder, 
     Ok(builder)
 }
 
-pub(crate) unsafe fn pepper(
-    name: &crate::types::tollgate_str,
-    secret: &crate::types::tollgate_str,
-) -> Result<Pepper, Failure> {
+pub(crate) unsafe fn pepper(raw: &tollgate_pepper) -> Result<Pepper, Failure> {
+    let tollgate_pepper { name, secret, reserved } = raw;
+    if *reserved != [0; 2] {
+        return Err(Failure::argument("pepper.reserved", "must be 0"));
+    }
     // SAFETY: the caller's promise.
     let (name, secret) = unsafe {
         (

@@ -117,7 +117,10 @@ pub(crate) unsafe fn array<'a, T>(start: *const T, count: usize) -> Result<&'a [
 ///
 /// # Safety
 /// Any bytes that a C program may write are a value of the type, zeros among them; its first field is the size.
-pub(crate) unsafe trait Growable: Copy {}
+pub(crate) unsafe trait Growable: Copy {
+    /// Bytes without which it is of no use. More than a pointer has, so that `sizeof pointer` is noticed.
+    const LEAST: usize = 16;
+}
 
 /// Reads as much of a growable struct as the caller has; what a caller of an older header does not have is 0.
 ///
@@ -129,7 +132,8 @@ pub(crate) unsafe fn growable<T: Growable>(pointer: *const T) -> Result<T, i32> 
     }
     // SAFETY: the first field, which every version has.
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
-    if size < 2 * size_of::<u32>() || size > 16 * size_of::<T>() {
+    // No field is cut in two, but for a length that is 0 then.
+    if size < T::LEAST || size > 4 * size_of::<T>() || !size.is_multiple_of(align_of::<T>()) {
         return Err(TOLLGATE_ERR_ARGUMENT);
     }
     let known = size.min(size_of::<T>());

@@ -72,7 +72,7 @@ pub unsafe extern "C" fn tollgate_key_hash(
                 true => secret.sha256(),
                 false => {
                     let raw = named(input(pepper), "pepper")?;
-                    self::pepper(&raw.name, &raw.secret)?.hmac(&secret)
+                    self::pepper(raw)?.hmac(&secret)
                 }
             };
             if out.write(digest.as_bytes()) { Ok(TOLLGATE_OK) } else { Err(TOLLGATE_ERR_BUFFER.into()) }
@@ -200,6 +200,9 @@ pub unsafe extern "C" fn tollgate_key_rotate(
             // The longest key has 128 characters: one that was made and did not fit would be lost.
             if out.cap <= 128 {
                 out.len = 128;
+                if out.cap > 0 {
+                    *out.data = 0;
+                }
                 return Err(TOLLGATE_ERR_BUFFER.into());
             }
             let secret = handle.engine.rotate_at(key_id, new_id, Nanos::new(overlap_ns), handle.at(now_ns))?;

@@ -26,7 +26,7 @@ sizes! {
     tollgate_settlement 32,
     tollgate_usage_row 64,
     tollgate_alert 80,
-    tollgate_pepper 32,
+    tollgate_pepper 48,
     tollgate_limit 224,
     tollgate_plan 80,
     tollgate_key 112,

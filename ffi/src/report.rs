@@ -60,7 +60,8 @@ fn lines(report: &Report, fields: Fields) -> Result<Vec<u8>, i32> {
 
 /// As tollgate_check(), and says how every limit that applies stands after it: as structs, and as the HTTP header lines
 /// for the answer. What does not fit your buffers changes nothing of the decision, which was made. `report` is written
-/// whenever the status is not negative; its `decision` always.
+/// whenever the status is not negative; its `decision` always, unless it is `report` itself that is refused (NULL, or a
+/// wrong `struct_size`).
 /// `request` may have TOLLGATE_PEEK or TOLLGATE_RESERVE. Any thread. It allocates, and takes a microsecond where a check
 /// takes a fraction of one.
 #[unsafe(no_mangle)]
@@ -70,19 +71,20 @@ pub unsafe extern "C" fn tollgate_check_report(
     request: *const tollgate_request,
     report: *mut tollgate_report,
 ) -> tollgate_status {
-    guard!({
-        // SAFETY: the caller's promise.
-        let mut out = unsafe { growable(report) }?;
-        let size = out.struct_size;
-        // SAFETY: the caller's promises.
-        let decided = unsafe { decide(engine, request, &mut out) };
-        if let Err(status) = decided {
-            out.decision = tollgate_decision::none(status);
-        }
-        // SAFETY: the caller's promise, and `growable`.
-        unsafe { write_growable(report, &out, size) };
-        decided
-    })
+    // SAFETY: the caller's promise.
+    let asked = match unsafe { growable(report) } {
+        Ok(asked) => asked,
+        Err(status) => return status,
+    };
+    let mut out = asked;
+    // SAFETY: the caller's promises.
+    let status = guard!({ unsafe { decide(engine, request, &mut out) } });
+    if status < 0 {
+        out = tollgate_report { decision: tollgate_decision::none(status), ..asked };
+    }
+    // SAFETY: the caller's promise, and `growable`.
+    unsafe { write_growable(report, &out, asked.struct_size) };
+    status
 }
 
 unsafe fn decide(

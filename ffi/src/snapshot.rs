@@ -20,15 +20,17 @@ const PIECE: usize = 64 << 10;
 struct Sink {
     write: unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> i32,
     ctx: *mut c_void,
+    /// It is not called again.
+    stopped: bool,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // What a buffer in front of this still has when it is dropped is for nobody.
         // SAFETY: the caller's promise.
-        match unsafe { (self.write)(self.ctx, bytes.as_ptr().cast(), bytes.len()) } {
-            0 => Ok(bytes.len()),
-            _ => Err(io::Error::other("your callback stopped")),
-        }
+        self.stopped =
+            self.stopped || unsafe { (self.write)(self.ctx, bytes.as_ptr().cast(), bytes.len()) } != 0;
+        if self.stopped { Err(io::Error::other("your callback stopped")) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -42,7 +44,7 @@ pub(crate) unsafe fn read_whole(read: tollgate_read_fn, ctx: *mut c_void) -> Res
     let mut bytes: Vec<u8> = Vec::new();
     loop {
         bytes.try_reserve(PIECE).map_err(|_| Failure::from(TOLLGATE_ERR_NOMEM))?;
-        let room = bytes.spare_capacity_mut();
+        let room = &mut bytes.spare_capacity_mut()[..PIECE];
         let cap = room.len();
         // Zeroed: a callback that says more than it wrote gives zeros.
         room.fill(std::mem::MaybeUninit::new(0));
@@ -83,7 +85,7 @@ pub unsafe extern "C" fn tollgate_snapshot(
         let handle = named(unsafe { handle(engine) }, "engine")?;
         let Some(write) = write else { return Err(Failure::argument("write", "is NULL")) };
         expect_to_write(&handle.engine)?;
-        let sink = BufWriter::with_capacity(PIECE, Sink { write, ctx });
+        let sink = BufWriter::with_capacity(PIECE, Sink { write, ctx, stopped: false });
         let written = handle.engine.write_snapshot(sink);
         written.map_err(|error| Failure::new(TOLLGATE_ERR_IO, "write", format!("write: {error}")))?;
         Ok(TOLLGATE_OK)

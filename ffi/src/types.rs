@@ -318,7 +318,7 @@ pub type tollgate_write_fn =
 pub type tollgate_read_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, buf: *mut c_void, cap: usize) -> isize>;
 
-/// A secret that digests of API keys are keyed with. [frozen, 32 bytes on LP64]
+/// A secret that digests of API keys are keyed with. [frozen, 48 bytes on LP64]
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct tollgate_pepper {
@@ -326,6 +326,8 @@ pub struct tollgate_pepper {
     pub name: tollgate_str,
     /// At least 16 bytes.
     pub secret: tollgate_str,
+    /// 0.
+    pub reserved: [u64; 2],
 }
 
 /// Takes all memory of the capacity at once, touched: no check meets a page fault.
@@ -523,7 +525,9 @@ pub struct tollgate_changes {
 }
 
 // SAFETY: integers, pointers and functions that may be NULL only; `struct_size` is the first field of each.
-unsafe impl Growable for tollgate_report {}
+unsafe impl Growable for tollgate_report {
+    const LEAST: usize = std::mem::offset_of!(tollgate_report, limits);
+}
 // SAFETY: as above.
 unsafe impl Growable for tollgate_config {}
 // SAFETY: as above.

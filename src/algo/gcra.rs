@@ -130,7 +130,7 @@ impl Narrow {
 
     /// The same while `lent` tokens are [lent](Narrow::lend): a debit is made as if they were spent before it.
     #[inline(always)]
-    fn judge_beside(&self, level: u64, now: u64, cost: u64, lent: u64) -> Narrowly {
+    pub(crate) fn judge_beside(&self, level: u64, now: u64, cost: u64, lent: u64) -> Narrowly {
         // An instant before the start wraps to one far after it.
         let elapsed = now.wrapping_sub(self.start);
         if elapsed > self.span || cost > self.burst {
@@ -182,8 +182,9 @@ impl Narrow {
             return None;
         }
         let refilled = self.at_start + self.per_nano * elapsed;
-        // What is added is at most two 24ths of a burst.
-        let least = refilled + self.per_nano * terms.life + others * self.units;
+        // What is added is at most two 24ths of a burst, but for a moment in which another's are taken for others.
+        let others = others.min(u64::from(terms.most)) * self.units;
+        let least = refilled + self.per_nano * terms.life + others;
         let before = level.max(least);
         let tokens = most.min((refilled + self.full).checked_sub(before)? / self.units);
         let level = before + tokens * self.units;
@@ -447,14 +448,13 @@ impl Timeline {
         Bucket { level: level.min(MAX_LEVEL), generation: self.generation }
     }
 
-    /// The bucket after `tokens` were given back to it, while `lent` others are [lent](Narrow::lend). What is full already
-    /// gets no fuller: a level below the refill is that of a full bucket. One of which tokens are lent does not become full
-    /// before they have to be spent, since others would debit it as if they had been.
-    pub(crate) fn credit(&self, bucket: Bucket, now: u64, tokens: u64, lent: u64) -> Bucket {
+    /// The bucket after `tokens` were given back to it, while `lent` others are [lent](Narrow::lend) until `end`. What is full
+    /// already gets no fuller: a level below the refill is that of a full bucket. One of which tokens are lent does not become
+    /// full before they have to be spent, since others would debit it as if they had been.
+    pub(crate) fn credit(&self, bucket: Bucket, tokens: u64, (lent, end): (u64, u64)) -> Bucket {
         let mut level = bucket.level.saturating_sub(self.current.tokens(tokens));
         if lent > 0 {
-            let life = self.narrow().and_then(|narrow| narrow.terms()).map_or(0, |terms| terms.life);
-            let least = self.refilled(now.saturating_add(life)) + self.current.tokens(lent);
+            let least = self.refilled(end) + self.current.tokens(lent);
             level = level.max(least.min(bucket.level));
         }
         Bucket { level, generation: self.generation }

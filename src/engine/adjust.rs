@@ -98,10 +98,10 @@ impl Engine {
             What::Throttle => {
                 if let Some(timeline) = seat.timeline() {
                     let bucket = bucket(draft.world, seat).ok_or(Outdated)?;
-                    let lent = self.lent(seat.hash);
+                    let (lent, end) = self.lent_until(seat.hash);
                     next.bucket = Some(match actual.checked_sub(part.cost) {
                         Some(more) => timeline.debit(bucket, draft.now, more, lent),
-                        None => timeline.credit(bucket, draft.now, part.cost - actual, lent),
+                        None => timeline.credit(bucket, part.cost - actual, (lent, end)),
                     });
                 }
                 Ok(0)

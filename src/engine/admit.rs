@@ -249,13 +249,12 @@ impl Engine {
     fn admit_cell<const LENDS: bool>(&self, plan: PlanId, key: &[u8], cost: u64, now: u64) -> Option<Short> {
         let short = self.world.with_seen(|world, here| {
             let quick = self.plain(world, plan)?;
-            let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
-            let known = (1..=MAX_KEY).contains(&key.len());
-            if !known {
-                Some(Short::Closer)
-            } else {
-                self.admit_hashed::<LENDS>(world, here, plan, quick, hash, cost, now)
+            // What is too long is not even hashed.
+            if !(1..=MAX_KEY).contains(&key.len()) {
+                return Some(Short::Closer);
             }
+            let hash = self.owners.hash(self.owners.owner(OwnerKind::Anonymous, key), quick.line);
+            self.admit_hashed::<LENDS>(world, here, plan, quick, hash, cost, now)
         });
         // Else another world has to be fetched.
         short.unwrap_or(Some(Short::Closer))
@@ -295,7 +294,9 @@ impl Engine {
             }
             return self.admit_line(here, number, quick, (hash, cell.value), cost, now);
         };
-        Some(match quick.throttle.as_ref()?.judge(level, now, cost) {
+        // What is lent of a throttle was lent of a line; which it may have had, and have none any more.
+        let lent = if LENDS { self.lent(hash) } else { 0 };
+        Some(match quick.throttle.as_ref()?.judge_beside(level, now, cost, lent) {
             Narrowly::Admits(level) => {
                 let new = with_level(cell.value, level);
                 let admitted = cell.replace(new);
@@ -510,8 +511,8 @@ impl Engine {
         let (at, old, content) = self.store.find(hash)?;
         let Content::Line { line: number, pinned } = content else {
             let level = level_under(old, quick.cell_segment)?;
-            // Cells are not lent.
-            let level = quick.throttle.as_ref()?.admit(level, now, cost, 0)?;
+            let lent = if LENDS { self.lent(hash) } else { 0 };
+            let level = quick.throttle.as_ref()?.admit(level, now, cost, lent)?;
             return Some(Entry { at, old, new: with_level(old, level) });
         };
         let line = self.store.line(number)?;

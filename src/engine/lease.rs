@@ -21,18 +21,21 @@
 //!
 //! A line's count never comes back to a value, so that a debit which succeeds knew all leases that were in the level: it
 //! read the line (Acquire) after the swap that put them there, and so the slot after they were added. Only lines are lent,
-//! therefore; the cell of a hot throttle is widened first.
+//! therefore; the cell of a hot throttle is widened first. (A line that became full and was taken for another owner may come
+//! back as a cell while an idle thread still has a lease: cells are debited in the same way, and widened before anything is
+//! lent or given back.) A refund leaves a level that covers what is lent ([`Timeline::credit`]).
 //!
 //! (A settlement debits whatever it has to, lent or not: what was lent before it is still spent, as if it had been spent
 //! then.)
 //!
 //! **Never much less.** At most a 24th of the burst is lent at a time. What is lent and never comes back, as its thread has
-//! ended, went to another engine or missed a change of the limit, counts as lent until the bucket is seen full. With what
+//! ended, went to another engine or missed a change of the limit, counts as lent until the bucket is seen full, or must be. With what
 //! is refilled in the life of a lease and what others debit for tokens already spent that is an eighth of the burst at
 //! most.
 //!
 //! [`Narrow::lend`]: crate::algo::gcra::Narrow::lend
 //! [`Timeline::debit`]: crate::algo::gcra::Timeline::debit
+//! [`Timeline::credit`]: crate::algo::gcra::Timeline::credit
 
 #[cfg(all(test, loom))]
 mod models;
@@ -44,7 +47,7 @@ use std::cell::Cell;
 use super::Engine;
 use super::current::Here;
 use super::state::{Raw, head_tag, lone_level};
-use crate::algo::gcra::Terms;
+use crate::algo::gcra::{MAX_FILL, Terms};
 use crate::plan::Quick;
 use crate::store::{At, Content, Entry, Head, Store, raised_with};
 use crate::sync::{AtomicU64, Ordering};
@@ -78,6 +81,8 @@ struct Slot {
     owner: AtomicU64,
     /// Lent in bits 0..32, lost in 32..64, together at most the [terms](Terms); or [`CHANGING`].
     tokens: AtomicU64,
+    /// No lease of this owner ends later. Raised before the line is debited.
+    end: AtomicU64,
 }
 
 /// What is lent of an engine's throttles.
@@ -90,7 +95,7 @@ pub(super) struct Leases {
 
 impl Leases {
     pub(super) fn new() -> Leases {
-        let slot = |_| Slot { owner: AtomicU64::new(0), tokens: AtomicU64::new(0) };
+        let slot = |_| Slot { owner: AtomicU64::new(0), tokens: AtomicU64::new(0), end: AtomicU64::new(0) };
         Leases { slots: (0..SLOTS).map(slot).collect(), restored: AtomicU64::new(0) }
     }
 
@@ -114,11 +119,23 @@ impl Leases {
         }
     }
 
+    /// The last instant at which any of them may be spent. To be read after them.
+    fn end(&self, hash: u64) -> u64 {
+        self.slot(hash).end.load(Ordering::Relaxed)
+    }
+
     /// Adds up to `wanted` tokens, as far as the terms go: their number, and what the slot holds with them.
-    fn add(&self, hash: u64, wanted: u64, terms: Terms) -> Option<(u64, u64)> {
+    fn add(&self, hash: u64, wanted: u64, now: u64, terms: Terms) -> Option<(u64, u64)> {
         let slot = self.slot(hash);
         if slot.owner.load(Ordering::Acquire) != hash {
-            slot.tokens.compare_exchange(0, CHANGING, Ordering::Acquire, Ordering::Relaxed).ok()?;
+            // Nothing is lent, and what was lost does not matter any more.
+            let tokens = slot.tokens.load(Ordering::Relaxed);
+            let over = slot.end.load(Ordering::Relaxed).saturating_add(MAX_FILL) < now;
+            if tokens != 0 && !(over && tokens != CHANGING && tokens & LENT == 0) {
+                return None;
+            }
+            slot.tokens.compare_exchange(tokens, CHANGING, Ordering::Acquire, Ordering::Relaxed).ok()?;
+            slot.end.store(0, Ordering::Relaxed);
             slot.owner.store(hash, Ordering::Release);
             slot.tokens.store(0, Ordering::Release);
         }
@@ -143,6 +160,7 @@ impl Leases {
         };
         // From now on the owner stays.
         if slot.owner.load(Ordering::Acquire) == hash {
+            slot.end.fetch_max(now.saturating_add(terms.life), Ordering::Relaxed);
             return Some(added);
         }
         slot.tokens.fetch_sub(added.0, Ordering::Release);
@@ -184,10 +202,10 @@ impl Leases {
     ) -> Option<()> {
         let (throttle, terms) = (quick.throttle.as_ref()?, quick.terms?);
         let late = cfg!(tollgate_bug = "late-lease");
-        let (added, held) = if late { (wanted, 0) } else { self.add(hash, wanted, terms)? };
+        let (added, held) = if late { (wanted, 0) } else { self.add(hash, wanted, now, terms)? };
         let restored = self.restored.load(Ordering::Acquire);
         let take = || {
-            let (line, words) = line_of(store, hash)?;
+            let (line, words) = line_of(store, hash)?.ok()?;
             let level = lone_level(&words, quick.segment)?;
             let others = self.lent(hash).saturating_sub(added);
             let lent = throttle.lend(level, now, terms, others, added)?;
@@ -198,7 +216,7 @@ impl Leases {
             match take() {
                 Some((lent, true)) => {
                     if late {
-                        self.add(hash, wanted, terms)?;
+                        self.add(hash, wanted, now, terms)?;
                     }
                     if lent.was_full {
                         self.found_full(hash, held);
@@ -230,8 +248,12 @@ impl Leases {
 
     /// Credits what is left of a lease to its line, once: whether it need not, or cannot be missed; `None` to try again.
     fn credit(&self, store: &Store, lease: &Lease) -> Option<bool> {
-        // State that is gone was full.
-        let Some((line, words)) = line_of(store, lease.hash.get()) else { return Some(true) };
+        let (line, words) = match line_of(store, lease.hash.get()) {
+            Some(Ok(line)) => line,
+            Some(Err(NoLine)) => return None,
+            // State that is gone was full.
+            None => return Some(true),
+        };
         // After the line: who puts a snapshot back says so before it changes lines.
         let restored = self.restored.load(Ordering::Acquire) != lease.restored.get();
         let level = lone_level(&words, lease.segment.get()).filter(|_| !restored);
@@ -352,6 +374,11 @@ impl Mine {
 }
 
 impl Engine {
+    /// The same, and until when.
+    pub(super) fn lent_until(&self, hash: u64) -> (u64, u64) {
+        (self.lent(hash), self.leases.as_ref().map_or(0, |leases| leases.end(hash)))
+    }
+
     /// Tokens that are lent of the line of a hash. To be read after the line.
     #[inline(always)]
     pub(super) fn lent(&self, hash: u64) -> u64 {
@@ -395,8 +422,9 @@ impl Engine {
             let exhausted = lease.lives(now);
             leases.give_back(&self.store, lease);
             let spent = size - left;
-            if own && (exhausted || spent >= FIRST / 2 * cost) {
-                let wanted = if exhausted { size.max(cost * FIRST / 2) * 2 } else { spent * 2 };
+            let worth = cost.saturating_mul(FIRST / 2);
+            if own && (exhausted || spent >= worth) {
+                let wanted = if exhausted { size.max(worth) } else { spent }.saturating_mul(2);
                 leases.lend(&self.store, lease, quick, hash, now, wanted);
             }
         }
@@ -416,20 +444,24 @@ impl Engine {
     }
 }
 
+/// There is state, but no line for it, or something changed meanwhile.
+struct NoLine;
+
 /// The line of a hash that has state: where its count stands, and its words. A cell is widened.
-fn line_of(store: &Store, hash: u64) -> Option<(At, [u128; 4])> {
+fn line_of(store: &Store, hash: u64) -> Option<Result<(At, [u128; 4]), NoLine>> {
     let (at, word, content) = store.find(hash)?;
-    match content {
-        Content::Line { line, .. } => {
-            let line = store.line(line)?;
-            let words = store.read_line(line);
-            (Head::of(words[0]).tag == head_tag(hash)).then(|| (line.count(), words))
-        }
+    let line = match content {
+        Content::Line { line, .. } => store.line(line)?,
         Content::Level { segment, level } => {
             let mut txn = store.transaction();
-            let line = txn.widen(at, word)?;
+            let Some(line) = txn.widen(at, word) else { return Some(Err(NoLine)) };
             Raw::of_cell(segment, level).settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));
-            txn.commit().then(|| (line.count(), store.read_line(line)))
+            if !txn.commit() {
+                return Some(Err(NoLine));
+            }
+            line
         }
-    }
+    };
+    let words = store.read_line(line);
+    (Head::of(words[0]).tag == head_tag(hash)).then_some(Ok((line.count(), words)))
 }

@@ -53,7 +53,13 @@ impl Engine {
             // Another world, so that no thread spends what it has.
             self.world.set(world.clone());
         }
-        self.put_back(&world, snapshot, now.get())
+        let put_back = self.put_back(&world, snapshot, now.get());
+        if let Some(leases) = &self.leases {
+            // Nor what was lent meanwhile.
+            leases.forget();
+            self.world.set(world.clone());
+        }
+        put_back
     }
 
     /// Everything but the states of keys.

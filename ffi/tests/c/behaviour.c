@@ -325,9 +325,13 @@ static void keys(void)
 
     EXPECT(TOLLGATE_OK, tollgate_key_hash(NULL, "abc", 3, &buffer, &error));
     CHECK(!strcmp(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    memset(&pepper, 0, sizeof pepper);
     pepper.name = str("2026a");
     pepper.secret = str("an example, not a secret");
     EXPECT(TOLLGATE_OK, tollgate_key_hash(&pepper, "abc", 3, &buffer, NULL));
+    pepper.reserved[1] = 1;
+    EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_key_hash(&pepper, "abc", 3, &buffer, NULL));
+    pepper.reserved[1] = 0;
     CHECK(!strncmp(text, "2026a:", 6) && strlen(text) == 70);
     EXPECT(TOLLGATE_OK, tollgate_key_generate("tg_live_", 8, &buffer, &error));
     CHECK(buffer.len == 47 && !strncmp(text, "tg_live_", 8));
@@ -572,6 +576,14 @@ static ptrdiff_t get(void *ctx, void *buf, size_t cap)
     return (ptrdiff_t)n;
 }
 
+/* Stops at once, and must not be called again. */
+static int32_t once(void *ctx, const void *data, size_t len)
+{
+    (void)data;
+    (void)len;
+    return (*(int *)ctx)++ == 0 ? -1 : 0;
+}
+
 static ptrdiff_t lie(void *ctx, void *buf, size_t cap)
 {
     (void)buf;
@@ -587,6 +599,7 @@ static void snapshots(void)
     tollgate_config config = TOLLGATE_CONFIG_INIT;
     tollgate_changes changes = TOLLGATE_CHANGES_INIT;
     struct file *file = calloc(1, sizeof *file);
+    int calls;
 
     CHECK(file);
     file->stop = sizeof file->bytes;
@@ -602,6 +615,9 @@ static void snapshots(void)
     EXPECT(TOLLGATE_ERR_CORRUPT, tollgate_restore(engine, 0, get, file, &error));
     file->len = file->stop = 0;
     EXPECT(TOLLGATE_ERR_IO, tollgate_snapshot(engine, put, file, &error));
+    calls = 0;
+    EXPECT(TOLLGATE_ERR_IO, tollgate_snapshot(engine, once, &calls, &error));
+    CHECK(calls == 1);
     EXPECT(TOLLGATE_ERR_IO, tollgate_restore(engine, 0, lie, NULL, &error));
     EXPECT(TOLLGATE_ERR_IO, tollgate_restore(engine, 0, lie, file, &error));
     file->at = 0;

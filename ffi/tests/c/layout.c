@@ -54,7 +54,7 @@ AT(tollgate_usage_row, refused, 40);
 SIZE(tollgate_alert, 80);
 AT(tollgate_alert, percent, 48);
 AT(tollgate_alert, window_start_ns, 56);
-SIZE(tollgate_pepper, 32);
+SIZE(tollgate_pepper, 48);
 SIZE(tollgate_limit, 224);
 AT(tollgate_limit, amount, 8);
 AT(tollgate_limit, rate, 64);

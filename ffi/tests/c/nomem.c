@@ -254,6 +254,7 @@ static tollgate_status key_hash(void)
 {
     tollgate_buf out = buffer();
     tollgate_pepper pepper;
+    memset(&pepper, 0, sizeof pepper);
     pepper.name = str("2026a");
     pepper.secret = str("an example, not a secret");
     return tollgate_key_hash(&pepper, "abc", 3, &out, NULL);

@@ -48,13 +48,13 @@ fn store(hashes: &[u64]) -> Arc<Store> {
 }
 
 fn level(store: &Store, hash: u64) -> u64 {
-    lone_level(&line_of(store, hash).unwrap().1, 1).unwrap()
+    lone_level(&line_of(store, hash).unwrap().ok().unwrap().1, 1).unwrap()
 }
 
 /// What a check does that finds no lease.
 fn debit(store: &Store, leases: &Leases, hash: u64, now: u64) {
     loop {
-        let (at, words) = line_of(store, hash).unwrap();
+        let (at, words) = line_of(store, hash).unwrap().ok().unwrap();
         let level = throttle().admit(lone_level(&words, 1).unwrap(), now, 1, leases.lent(hash)).unwrap();
         if store.commit(&mut [Entry { at, old: words[1], new: raised_with(words[1], level) }]) {
             return;

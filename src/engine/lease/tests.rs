@@ -50,6 +50,8 @@ enum Operation {
     /// settlement debits what others may spend already.)
     Settle(u64),
     Time(u64),
+    /// State that is indistinguishable from fresh is given to others.
+    Maintain,
     /// A thread ends, or goes to another engine.
     Leave,
     Change(usize),
@@ -67,6 +69,7 @@ fn operation() -> impl Strategy<Value = (usize, Operation)> {
         3 => (0..3u64).prop_map(Operation::Settle),
         10 => prop_oneof![Just(1_000u64), 0..50_000u64, 0..1_000_000u64, 0..2_500_000u64, Just(4_000_000_000)]
             .prop_map(Operation::Time),
+        2 => Just(Operation::Maintain),
         1 => Just(Operation::Leave),
         1 => (0..LIMITS.len()).prop_map(Operation::Change),
     ];
@@ -143,7 +146,7 @@ impl Exact {
 
     fn settle(&mut self, owner: usize, now: u64, cost: u64, times: u64) {
         match times {
-            0 => self.buckets[owner] = self.timeline.credit(self.bucket(owner), now, cost, 0),
+            0 => self.buckets[owner] = self.timeline.credit(self.bucket(owner), cost, (0, 0)),
             times => self.debit(owner, now, cost * (times - 1)),
         }
     }
@@ -306,6 +309,9 @@ impl Scene {
                 }
             }
             Operation::Time(nanos) => self.now += nanos,
+            Operation::Maintain => {
+                self.engine.maintain_at(1_000, now);
+            }
             Operation::Leave => {
                 self.threads[thread].give_up(self.engine.leases.as_deref().unwrap());
             }
