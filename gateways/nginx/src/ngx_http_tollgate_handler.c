@@ -81,6 +81,16 @@ ngx_http_tollgate_handler(ngx_http_request_t *r)
     ngx_http_tollgate_log(ctx);
 
     if (ctx->dry_run) {
+
+        /* what a plan that only watches would refuse, others may delay */
+
+        if (!tlcf->dry_run
+            && ctx->decision.status == TOLLGATE_OK
+            && ctx->decision.delay_ns > 0)
+        {
+            return ngx_http_tollgate_delay(r, ctx);
+        }
+
         return NGX_DECLINED;
     }
 

@@ -37,7 +37,10 @@ ngx_http_tollgate_may_log(ngx_http_tollgate_ctx_t *ctx)
     now = (ngx_atomic_uint_t) ngx_time();
     last = *logged;
 
-    return last != now && ngx_atomic_cmp_set(logged, last, now);
+    /* a worker whose clock is behind is no other second */
+
+    return (ngx_atomic_int_t) (now - last) > 0
+           && ngx_atomic_cmp_set(logged, last, now);
 }
 
 
@@ -54,7 +57,7 @@ ngx_http_tollgate_log(ngx_http_tollgate_ctx_t *ctx)
 
     /* delays one level below refusals */
 
-    if (ctx->outcome == NGX_HTTP_TOLLGATE_DELAYED) {
+    if (ctx->outcome == NGX_HTTP_TOLLGATE_DELAYED && level < NGX_LOG_INFO) {
         level++;
     }
 

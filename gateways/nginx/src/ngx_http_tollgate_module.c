@@ -261,7 +261,7 @@ static ngx_int_t
 ngx_http_tollgate_init(ngx_conf_t *cf)
 {
     ngx_uint_t                       i;
-    ngx_http_handler_pt             *h;
+    ngx_http_handler_pt             *h, *handlers;
     ngx_http_core_main_conf_t       *cmcf;
     ngx_http_tollgate_main_conf_t   *tmcf;
     ngx_http_tollgate_limiter_t    **limiter;
@@ -288,6 +288,17 @@ ngx_http_tollgate_init(ngx_conf_t *cf)
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
+    }
+
+    /*
+     * The last that is added runs first: behind realip, which may change the
+     * address, this one has to be the first of all.
+     */
+
+    handlers = cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers.elts;
+
+    for ( /* void */ ; h > handlers; h--) {
+        h[0] = h[-1];
     }
 
     *h = ngx_http_tollgate_handler;

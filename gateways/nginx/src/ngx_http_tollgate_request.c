@@ -99,6 +99,7 @@ ngx_http_tollgate_fill(ngx_http_request_t *r, ngx_http_tollgate_ctx_t *ctx,
     ngx_http_tollgate_limiter_t *limiter, tollgate_request *request)
 {
     off_t      n;
+    size_t     i;
     ngx_str_t  cost;
 
     ngx_memzero(request, sizeof(tollgate_request));
@@ -157,10 +158,25 @@ ngx_http_tollgate_fill(ngx_http_request_t *r, ngx_http_tollgate_ctx_t *ctx,
             return NGX_ERROR;
         }
 
-        /* what is no number costs what a request costs */
+        /* what is no number costs what a request costs; one that is too large, more than there is */
 
         n = ngx_atoof(cost.data, cost.len);
-        request->cost = (n == NGX_ERROR) ? 1 : n;
+
+        if (n != NGX_ERROR) {
+            request->cost = n;
+
+        } else {
+
+            for (i = 0; i < cost.len; i++) {
+                if (cost.data[i] < '0' || cost.data[i] > '9') {
+                    break;
+                }
+            }
+
+            if (cost.len > 0 && i == cost.len) {
+                request->cost = (uint64_t) -1;
+            }
+        }
     }
 
     if (ctx->settle) {
@@ -206,7 +222,9 @@ ngx_http_tollgate_key(ngx_http_request_t *r,
 
 #if (NGX_HAVE_INET6)
 
-    if (limiter->prefix == 128) {
+    /* of four bytes it is an IPv4 address, which may read like a short IPv6 one */
+
+    if (limiter->prefix == 128 || value.len == 4) {
         return NGX_OK;
     }
 

@@ -151,6 +151,8 @@ class Admission(Case):
         self.assertEqual(server.get("/?cost=4", key="key-of-acme").status, 200)
         self.assertEqual(server.get("/?cost=2", key="key-of-acme").status, 429)
         self.assertEqual(server.get("/?cost=6", key="key-of-acme").status, 429)
+        # More than a number can say is more than there is.
+        self.assertEqual(server.get("/?cost=99999999999999999999", key="key-of-acme").status, 429)
         self.assertEqual(server.statuses(2, "/?cost=0", key="key-of-acme"), [200, 200])
         # What is no number, or is none at all, costs one.
         self.assertEqual(server.get("/?cost=-1", key="key-of-acme").status, 200)
@@ -166,6 +168,12 @@ class Admission(Case):
         self.assertEqual([get("::ffff:192.0.2.1"), get("::ffff:192.0.2.2")], [200, 200])
         self.assertEqual([get("192.0.2.9") for _ in range(3)], [200, 200, 429])
         self.assertEqual([get("192.0.2.8") for _ in range(3)], [200, 200, 429])
+        # Four bytes are an IPv4 address, also those that read like "::12" and "::13".
+        binary = "set_real_ip_from 127.0.0.1; real_ip_header X-Address;"
+        binary += "tollgate zone=api key=$binary_remote_addr plan=visitor prefix=64;"
+        server = self.started(location(binary))
+        same, other = "58.58.49.50", "58.58.49.51"
+        self.assertEqual([get(address) for address in (same, same, same, other)], [200, 200, 429, 200])
 
     def test_headers(self):
         server = self.started(location("tollgate zone=api key=$remote_addr plan=visitor; tollgate_headers draft;"))
@@ -235,6 +243,15 @@ class Admission(Case):
         self.assertEqual([a.headers["X-Status"] for a in answers], ["PASSED", "PASSED", "REJECTED_DRY_RUN"])
         self.assertNotIn("Retry-After", answers[2].headers)
         self.assertRegex(server.log(), r'\[error\].* limiting requests, dry run, excess: \d+\.\d{3} by zone "api", client')
+
+    def test_a_plan_that_observes_hides_no_delay(self):
+        limiters = "tollgate zone=api key=$http_x_api_key plan=watched; tollgate zone=api key=all plan=paced;"
+        plans = "tollgate_plan watched throttle=1/m dry_run; tollgate_plan paced throttle=5/s burst=1 delay=2s;"
+        server = self.started(plans + location(limiters))
+        begun = time.monotonic()
+        self.assertEqual(server.statuses(4, key="a"), [200] * 4)
+        # Three emission intervals.
+        self.assertGreater(time.monotonic() - begun, 0.5)
 
     def test_a_plan_that_observes(self):
         limiter = "tollgate zone=api key=$http_x_api_key plan=watched; add_header X-Status $tollgate_status;"

@@ -235,21 +235,28 @@ class File(Case):
         # In the background, as an upgrade needs it.
         subprocess.run(server.command(), check=True, env=server.environment())
         pid_file = server.folder / "nginx.pid"
-        old = int(wait_until(lambda: pid_file.exists() and pid_file.read_text()))
+
+        def pid():
+            # It is renamed and written anew meanwhile.
+            try:
+                return int(pid_file.read_text() or 0)
+            except FileNotFoundError:
+                return 0
+
+        old = wait_until(pid)
         try:
             wait_until(server.answers)
             load = Load(server, 4)
             time.sleep(0.5)
             os.kill(old, signal.SIGUSR2)
-            wait_until(lambda: pid_file.exists() and pid_file.read_text().strip() not in ("", str(old)))
-            new = int(pid_file.read_text())
+            new = wait_until(lambda: pid() if pid() not in (0, old) else 0)
             os.kill(old, signal.SIGQUIT)
             load.wait()
             Load(server, 2).wait()
             self.assertEqual(server.get("/?k=a").status, 429)
             self.assertEqual(logged(server), 20_000)
         finally:
-            os.kill(int(pid_file.read_text()), signal.SIGQUIT)
+            os.kill(wait_until(pid), signal.SIGQUIT)
             wait_until(lambda: not pid_file.exists())
         self.assertNotEqual(old, new)
 
