@@ -79,13 +79,6 @@ pub enum Mode {
     Peek,
 }
 
-/// 128 bits that nobody can foresee.
-fn random() -> u128 {
-    use std::hash::BuildHasher;
-    let half = || u128::from(std::collections::hash_map::RandomState::new().hash_one(0));
-    half() << 64 | half()
-}
-
 /// The limiter. Shared by reference or [`Arc`]; every method may be called from any thread.
 ///
 /// ```
@@ -261,7 +254,7 @@ impl EngineBuilder {
                 (store, begun.map_or_else(Owners::random, Owners::of), Clock::system())
             }
             Some(region) => {
-                let seed = begun.map_or_else(random, |hash| hash.seed);
+                let seed = begun.map_or_else(owners::random, |hash| hash.seed);
                 let (store, seed) = Store::attach(region.memory, Some(self.capacity.region_size()), seed)?;
                 let clock = Clock::System(region::clock(&store));
                 (store, Owners::seeded(seed), clock)

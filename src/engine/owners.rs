@@ -7,6 +7,13 @@ use siphasher::sip128;
 use super::kinds::Kind;
 use super::snapshot::HashId;
 
+/// 128 bits that nobody can foresee.
+pub(super) fn random() -> u128 {
+    use std::hash::BuildHasher;
+    let half = || u128::from(std::collections::hash_map::RandomState::new().hash_one(0));
+    half() << 64 | half()
+}
+
 /// Keeps the kinds of owners apart.
 #[derive(Clone, Copy)]
 pub(super) enum OwnerKind {
@@ -107,7 +114,7 @@ impl Own {
 impl Owners {
     /// Under a seed that only this engine knows.
     pub(super) fn random() -> Owners {
-        Owners::of(HashId { specified: false, seed: super::random() })
+        Owners::of(HashId { specified: false, seed: random() })
     }
 
     /// Under a region's seed: the same in every process.
