@@ -210,7 +210,9 @@
 #define TOLLGATE_ERR_MISMATCH (-11)
 /* It was settled, refunded or released before; nothing has changed. */
 #define TOLLGATE_ERR_CLOSED (-12)
-/* A bug in the library, contained: the engine stays usable. Please report it. */
+
+/* A bug in the library, contained: the engine stays usable. What the call was to do may be done or half done; a debit
+ * may have been made. Please report it. */
 #define TOLLGATE_ERR_PANIC (-99)
 
 /* An engine: opaque. Made by tollgate_create(), ended by tollgate_destroy(). What is not an engine, or one that was
@@ -428,7 +430,8 @@ typedef struct tollgate_request {
     /* Any bytes under which the request can be settled, refunded and released once it is admitted. Not looked at by a
      * peek. */
     struct tollgate_str id;
-    /* Costs by unit, at most 16; a limit whose unit is not named costs 0. NULL: `cost` counts. */
+    /* Costs by unit, at most 16; a limit whose unit is not named costs 0, so that an array of none costs nothing. NULL:
+     * `cost` counts. */
     const struct tollgate_cost *costs;
     size_t n_costs;
     /* Units taken from every limit, whatever its unit. 0 leaves no trace and is refused by no limit. Not looked at
@@ -886,6 +889,20 @@ tollgate_status tollgate_key_rotate(struct tollgate_engine *engine,
                                     struct tollgate_buf *out,
                                     struct tollgate_error *err);
 
+/* tollgate_key_rotate() to a key that you made: 1 to 4096 bytes, of the engine's form if it has one. Also
+ * TOLLGATE_ERR_EXISTS, where the new key is registered or was ever revoked. Any thread. */
+TOLLGATE_API TOLLGATE_MUST_USE
+tollgate_status tollgate_key_rotate_to(struct tollgate_engine *engine,
+                                       const void *key_id,
+                                       size_t len,
+                                       const void *new_id,
+                                       size_t new_len,
+                                       const void *key,
+                                       size_t key_len,
+                                       uint64_t overlap_ns,
+                                       uint64_t now_ns,
+                                       struct tollgate_error *err);
+
 /* The present day, in days since 1970-01-01, in the zone of a subject's first quota of a plan; in UTC if there is none.
  * TOLLGATE_ERR_NOT_FOUND. `err` may be NULL, here and below. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
@@ -930,8 +947,8 @@ tollgate_status tollgate_grant(struct tollgate_engine *engine,
                                struct tollgate_error *err);
 
 /* Takes the alerts that were raised since the last call, by this process: each threshold of each quota once per
- * window. `each` is called with every one of them. `dropped` (may be NULL) receives how many there was no room for.
- * Any thread. */
+ * window. `each` is called with every one of them. `dropped` (may be NULL, then they are
+ * only counted by the metrics) receives how many there was no room for since the last call. Any thread. */
 TOLLGATE_API TOLLGATE_MUST_USE
 tollgate_status tollgate_alerts(struct tollgate_engine *engine,
                                 tollgate_alert_fn each,

@@ -66,14 +66,21 @@ struct decision {
     bool allowed() const noexcept { return raw.status == TOLLGATE_OK; }
     /// The engine could not decide: fail open or closed, as you choose.
     bool failed() const noexcept { return raw.status < 0; }
-    std::chrono::nanoseconds delay() const noexcept { return std::chrono::nanoseconds(raw.delay_ns); }
+    std::chrono::nanoseconds delay() const noexcept { return nanoseconds(raw.delay_ns); }
     /// Empty if no wait helps.
     std::optional<std::chrono::nanoseconds> retry_after() const noexcept {
         if (raw.retry_after_ns == TOLLGATE_NEVER) return std::nullopt;
-        return std::chrono::nanoseconds(raw.retry_after_ns);
+        return nanoseconds(raw.retry_after_ns);
     }
     const char *name() const noexcept { return tollgate_status_name(raw.status); }
     int http() const noexcept { return static_cast<int>(tollgate_http_status(raw.status)); }
+
+private:
+    /// The longest that there is, for what is longer.
+    static std::chrono::nanoseconds nanoseconds(std::uint64_t ns) noexcept {
+        const auto most = static_cast<std::uint64_t>(std::chrono::nanoseconds::max().count());
+        return std::chrono::nanoseconds(ns < most ? ns : most);
+    }
 };
 
 /// An engine; moved, not copied. Any thread may use it; who destroys or moves it is alone.

@@ -140,6 +140,14 @@ pub enum ApplyError {
     /// The snapshot that the engine was to begin from.
     #[error("snapshot: {0}")]
     Snapshot(String),
+    /// There is no memory for what was planned.
+    #[error("{field}: there is no memory for {bytes} bytes: plan for less")]
+    Memory {
+        /// What it was for: `capacity`, `alerts`.
+        field: &'static str,
+        /// How much.
+        bytes: u64,
+    },
     /// There is no room for the state of what was to be registered.
     #[error("{field}: {problem}")]
     Capacity {
@@ -261,19 +269,32 @@ pub enum UsageError {
         /// The most.
         most: u64,
     },
+    /// There is no memory for so many days of so many quotas.
+    #[error("there is no memory for {rows} rows: ask for fewer days at a time")]
+    Memory {
+        /// Days times quotas.
+        rows: usize,
+    },
     /// State is of no plans that there are: the region is damaged.
     #[error("the state cannot be read: the region is damaged")]
     Damaged,
 }
 
-/// An id is that of a request that the engine knows: open, settled, refunded or released.
+/// A request cannot have this id; nothing was decided. Ids are shown up to their 64th byte.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[error("id {0:?} is that of an earlier request that was admitted: give each request an id of its own")]
-pub struct IdError(String);
+#[non_exhaustive]
+pub enum IdError {
+    /// It is that of a request that the engine knows: open, settled, refunded or released.
+    #[error("id {0:?} is that of an earlier request that was admitted: give each request an id of its own")]
+    InUse(String),
+    /// There is no memory to know it in.
+    #[error("id {0:?} cannot be kept: there is no memory for one id more")]
+    Memory(String),
+}
 
 impl IdError {
-    pub(crate) fn new(id: &[u8]) -> IdError {
-        IdError(String::from_utf8_lossy(&id[..id.len().min(64)]).into_owned())
+    pub(crate) fn shown(id: &[u8]) -> String {
+        String::from_utf8_lossy(&id[..id.len().min(64)]).into_owned()
     }
 }
 

@@ -20,8 +20,8 @@ pub use algo::rate::Rate;
 pub use calendar::Date;
 pub use engine::{
     Alert, Alerts, Capacity, Cost, Decision, Engine, EngineBuilder, FullCounts, LimitKind, LimitReport,
-    Metrics, Mode, Needs, PlanId, PlanMetrics, Prepared, RefundStatus, Region, ReleaseStatus, Report,
-    Request, SettleStatus, Settlement, Snapshot, Threshold, Ticket, UsageRow, Verdict, WhenFull,
+    Metrics, Mode, Needs, NotPlain, PlanId, PlanMetrics, Prepared, RefundStatus, Region, ReleaseStatus,
+    Report, Request, SettleStatus, Settlement, Snapshot, Threshold, Ticket, UsageRow, Verdict, WhenFull,
 };
 #[cfg(feature = "import")]
 pub use error::CsvError;

@@ -23,6 +23,8 @@ pub(crate) use shuttle::thread::yield_now;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::thread::yield_now;
 
+pub(crate) use own::{OWN_BYTES, own};
+
 /// No model checker sees it wait: for threads that no model runs.
 pub(crate) use parking_lot::Condvar;
 #[cfg(not(shuttle))]
@@ -84,6 +86,7 @@ pub(crate) use word::{Inlined, Word};
 #[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
 pub(crate) use x86::{Inlined, Word};
 
+mod own;
 #[cfg(all(not(any(loom, shuttle)), target_arch = "x86_64"))]
 mod x86;
 

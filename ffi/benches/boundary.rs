@@ -24,8 +24,13 @@ keys = [{ id = "a-1", value = "an-api-key-of-24-letters" }]
 plans = ["wide"]
 keys = [{ id = "b-1", value = "another-key-of-24-signs!" }]
 "#;
-const KEYS: [&str; 3] = ["an-api-key-of-24-letters", "another-key-of-24-signs!", "198.51.100.200"];
-const NAMES: [&str; 3] = ["key, throttle", "key, throttle and quota", "anonymous, throttle"];
+const KEYS: [&str; 2] = ["an-api-key-of-24-letters", "another-key-of-24-signs!"];
+const NAMES: [&str; 4] = [
+    "key, throttle",
+    "key, throttle and quota",
+    "anonymous, one by turns of 64",
+    "anonymous, the same again",
+];
 const NOW: u64 = 1_780_272_000_000_000_000;
 /// So few that most rounds are over before something else wants the processor.
 const CHECKS: u32 = 1_000;
@@ -114,28 +119,36 @@ fn main() {
         assert_eq!(create(std::ptr::null(), &raw const changes, &raw mut handle, null_mut()), 0);
         assert_eq!(intern(handle, "gold".as_ptr().cast(), 4, &raw mut gold), 0);
     }
+    let addresses: Vec<String> = (0..64).map(|n| format!("198.51.100.{}", 100 + n)).collect();
     for (case, name) in NAMES.iter().enumerate() {
-        let anonymous = case == 2;
-        let (mut rust, mut c) = (Vec::new(), Vec::new());
+        let anonymous = case >= 2;
+        let keys: Vec<&str> = match case {
+            0 | 1 => vec![KEYS[case]],
+            2 => addresses.iter().map(String::as_str).collect(),
+            _ => vec![&addresses[0]],
+        };
+        // As a host does it: one request, filled anew for each call.
         let mut raw = CRequest {
-            key: lent(KEYS[case]),
+            key: none,
             others: [none; 3],
             costs: (std::ptr::null(), 0),
             numbers: [1, 0, NOW],
             names: if anonymous { [0, 0, gold, ANONYMOUS] } else { [0; 4] },
             reserved: [0; 3],
         };
+        let (mut rust, mut c) = (Vec::new(), Vec::new());
         let mut decision = [0u64; 8];
-        let mut now = NOW;
+        let (mut now, mut turn) = (NOW, 0);
         for _ in 0..ROUNDS {
             rust.push(nanos(|| {
-                now += 10;
-                let key = black_box(KEYS[case]);
+                (now, turn) = (now + 10, (turn + 1) % keys.len());
+                let key = black_box(keys[turn]);
                 let request = if anonymous { Request::anonymous_in(plan, key) } else { Request::new(key) };
                 assert!(black_box(engine.check_at(&request, Nanos::new(now))).is_allowed());
             }));
             c.push(nanos(|| {
-                raw.numbers[2] += 10;
+                (now, turn) = (now + 10, (turn + 1) % keys.len());
+                (raw.key, raw.numbers[2]) = (lent(keys[turn]), now);
                 // SAFETY: as tollgate.h says.
                 let status =
                     unsafe { check(handle, black_box(&raw const raw), black_box(&raw mut decision)) };
@@ -147,6 +160,6 @@ fn main() {
         let at = [0, ROUNDS / 10, ROUNDS / 2];
         let [rust, c] = [rust, c].map(|rounds| at.map(|at| rounds[at]));
         let more = [0, 1, 2].map(|at| c[at] - rust[at]);
-        println!("{name:24} Rust {rust:6.1?}   C {c:6.1?}   more {more:5.1?}");
+        println!("{name:30} Rust {rust:6.1?}   C {c:6.1?}   more {more:5.1?}");
     }
 }

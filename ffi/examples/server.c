@@ -89,8 +89,8 @@ static void *serve(void *unused)
             int length = got > 0 ? answer(in, out, sizeof out) : 0;
             if (got <= 0 || write(fd, out, (size_t)length) != length)
                 close(fd);
-            if (left > 0)
-                left--;
+            for (long n = left; n > 0 && !atomic_compare_exchange_weak(&left, &n, n - 1);)
+                ;
         }
         tollgate_maintain(engine, 0, 16, NULL);
     }

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use tollgate::{Nanos, Request, Ticket};
 
-use crate::decide::{Asked, MOST_COSTS, Parts, Room, check, decided, mode, plain};
+use crate::decide::{Asked, MOST_COSTS, Parts, Plain, Room, check, decided, mode};
 use crate::engine::{Handle, handle};
 use crate::guard::{array, guard, input, output};
 use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_OK, of_id, tollgate_status};
@@ -45,8 +45,8 @@ unsafe fn translate<'a>(
             return (at, Ok(()));
         }
         // SAFETY: the caller's promises.
-        let request = match unsafe { plain(handle, raw) } {
-            Ok(Some(request)) => Ok(request),
+        let request = match unsafe { Plain::of(handle, raw) } {
+            Ok(Some(plain)) => Ok(plain.request()),
             // SAFETY: as above.
             Ok(None) => unsafe { Parts::of(handle, raw, room) }.map(|made| {
                 let made: &'a Parts<'a> = parts.insert(made);
@@ -76,8 +76,8 @@ pub unsafe extern "C" fn tollgate_prepare(
         let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
         let mut room = [MaybeUninit::uninit(); MOST_COSTS];
         // SAFETY: as above.
-        match unsafe { plain(handle, raw) }? {
-            Some(request) => drop(handle.engine.prepare(&request)),
+        match unsafe { Plain::of(handle, raw) }? {
+            Some(plain) => drop(handle.engine.prepare(&plain.request())),
             // SAFETY: as above.
             None => drop(handle.engine.prepare(&unsafe { Parts::of(handle, raw, &mut room) }?.request())),
         }

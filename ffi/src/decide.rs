@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
-use tollgate::{Cost, Decision, Mode, Nanos, Request};
+use tollgate::{Cost, Decision, Mode, Nanos, NotPlain, PlanId, Request};
 
 use crate::engine::{Handle, handle};
-use crate::guard::{array, input};
+use crate::guard::{array, contain, input};
 use crate::names::Name;
 use crate::status::{TOLLGATE_ERR_ARGUMENT, of_id, of_verdict, tollgate_status};
 use crate::text::{id, key};
@@ -180,11 +180,25 @@ macro_rules! decided {
 }
 pub(crate) use decided;
 
+/// A request's id. At that of a peek nobody looks.
+///
+/// # Safety
+/// It can be read.
+pub(crate) unsafe fn id_of(raw: &tollgate_request) -> Result<&[u8], i32> {
+    match raw.flags & TOLLGATE_PEEK {
+        0 => {
+            // SAFETY: the caller's promise.
+            unsafe { id(raw.id.data, raw.id.len) }
+        }
+        _ => Ok(&[]),
+    }
+}
+
 /// Decides as a request's flags say.
 unsafe fn decide(handle: &Handle, raw: &tollgate_request, out: *mut tollgate_decision) -> Result<i32, i32> {
     let mut room = [MaybeUninit::uninit(); MOST_COSTS];
     // SAFETY: the caller's promises.
-    let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
+    let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id_of(raw)?) };
     let (request, now) = (parts.request(), handle.at(raw.now_ns));
     let decision = match mode(raw.flags, id)? {
         Asked::Peek => handle.engine.peek_at(&request, now),
@@ -222,46 +236,120 @@ pub(crate) fn mode(flags: u32, id: &[u8]) -> Result<Asked, i32> {
 }
 
 /// The request that nearly all are: a key and a cost, and nothing else but an anonymous subject's plan.
-#[inline(always)]
-pub(crate) unsafe fn plain<'a>(
-    handle: &Handle,
-    raw: &'a tollgate_request,
-) -> Result<Option<Request<'a>>, i32> {
-    let lengths = raw.stage.len | raw.route.len | raw.id.len | raw.n_costs | raw.costs as usize;
-    let names = raw.stage_name | raw.route_name;
-    if lengths as u64 | u64::from(names) | raw.reserved[0] | raw.reserved[1] | raw.reserved[2] != 0 {
-        return Ok(None);
-    }
-    // SAFETY: the caller's promise.
-    let key = unsafe { key(&raw.key) }?;
-    let request = match (raw.flags, raw.plan) {
-        (0, 0) => Some(Request::new(key)),
-        (TOLLGATE_ANONYMOUS, plan) => {
-            handle.names.get(plan)?.plan.map(|plan| Request::anonymous_in(plan, key))
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    plan: Option<PlanId>,
+    key: &'a [u8],
+    cost: u64,
+}
+
+impl<'a> Plain<'a> {
+    /// `None`: it is another one.
+    ///
+    /// # Safety
+    /// What the request points to can be read.
+    #[inline(always)]
+    pub(crate) unsafe fn of(handle: &Handle, raw: &'a tollgate_request) -> Result<Option<Plain<'a>>, i32> {
+        let lengths = raw.stage.len | raw.route.len | raw.id.len | raw.n_costs | raw.costs as usize;
+        let names = raw.stage_name | raw.route_name;
+        if lengths as u64 | u64::from(names) | raw.reserved[0] | raw.reserved[1] | raw.reserved[2] != 0 {
+            return Ok(None);
         }
-        _ => None,
-    };
-    Ok(request.map(|request| request.cost(raw.cost)))
+        // SAFETY: the caller's promise.
+        let (key, cost) = (unsafe { key(&raw.key) }?, raw.cost);
+        Ok(match (raw.flags, raw.plan) {
+            (0, 0) => Some(Plain { plan: None, key, cost }),
+            (TOLLGATE_ANONYMOUS, name) => {
+                handle.names.get(name)?.plan.map(|plan| Plain { plan: Some(plan), key, cost })
+            }
+            _ => None,
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn request(self) -> Request<'a> {
+        let request = match self.plan {
+            Some(plan) => Request::anonymous_in(plan, self.key),
+            None => Request::new(self.key),
+        };
+        request.cost(self.cost)
+    }
 }
 
 /// Checks, and writes the decision if there is one.
-#[inline(always)]
 pub(crate) unsafe fn check(
     handle: &Handle,
     raw: &tollgate_request,
     out: *mut tollgate_decision,
 ) -> Result<i32, i32> {
     // SAFETY: the caller's promises.
-    let Some(request) = unsafe { plain(handle, raw) }? else {
+    let Some(plain) = unsafe { Plain::of(handle, raw) }? else {
         // SAFETY: as above.
         return unsafe { decide(handle, raw, out) };
     };
     let decision = match raw.now_ns {
-        0 => handle.engine.check(&request),
-        now => handle.engine.check_at(&request, Nanos::new(now)),
+        0 => handle.engine.check(&plain.request()),
+        now => handle.engine.check_at(&plain.request(), Nanos::new(now)),
     };
     // SAFETY: as above.
     Ok(unsafe { tollgate_decision::put(out, &decision) })
+}
+
+/// Why the short way did not decide.
+enum Rest {
+    /// It was not tried: something is unusable, or the request is not plain.
+    All,
+    Closer(NotPlain),
+}
+
+/// The check of plain requests at an instant that the caller gives. It has few branches, and few values to keep during the
+/// call: what is not as nearly always, the rest finds out again.
+#[inline(always)]
+unsafe fn check_shortly(
+    engine: *mut tollgate_engine,
+    request: *const tollgate_request,
+    out: *mut tollgate_decision,
+) -> Result<i32, Rest> {
+    let any_null = engine.is_null() || request.is_null() || out.is_null();
+    let addresses = engine.addr() | request.addr() | out.addr();
+    if any_null || !addresses.is_multiple_of(align_of::<tollgate_request>()) {
+        return Err(Rest::All);
+    }
+    // SAFETY: the caller's promises.
+    let (Ok(handle), raw) = (unsafe { handle(engine) }, unsafe { &*request }) else { return Err(Rest::All) };
+    // SAFETY: as above.
+    let (Ok(Some(Plain { plan, key, cost })), now @ 1..) = (unsafe { Plain::of(handle, raw) }, raw.now_ns)
+    else {
+        return Err(Rest::All);
+    };
+    let decision = handle.engine.check_plain_at(plan, key, cost, Nanos::new(now)).map_err(Rest::Closer)?;
+    // SAFETY: as above.
+    Ok(unsafe { tollgate_decision::put(out, &decision) })
+}
+
+/// Everything else of a check.
+#[inline(never)]
+unsafe fn check_otherwise(
+    engine: *mut tollgate_engine,
+    request: *const tollgate_request,
+    out: *mut tollgate_decision,
+    rest: Rest,
+) -> i32 {
+    decided!(out, {
+        // SAFETY: the caller's promises.
+        let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
+        let Rest::Closer(rest) = rest else {
+            // SAFETY: as above.
+            return unsafe { check(handle, raw, out) };
+        };
+        // SAFETY: as above.
+        let Some(Plain { plan, key, cost }) = unsafe { Plain::of(handle, raw) }? else {
+            return Err(TOLLGATE_ERR_ARGUMENT);
+        };
+        let decision = handle.engine.check_closer_at(rest, plan, key, cost, Nanos::new(raw.now_ns));
+        // SAFETY: as above.
+        Ok(unsafe { tollgate_decision::put(out, &decision) })
+    })
 }
 
 /// May this request be made now? Takes its cost from every limit that applies, or from none. `out` is always written.
@@ -274,13 +362,24 @@ pub unsafe extern "C" fn tollgate_check(
     request: *const tollgate_request,
     out: *mut tollgate_decision,
 ) -> tollgate_status {
-    decided!(out, {
+    let mut rest = Rest::All;
+    let status = contain(|| {
         // SAFETY: the caller's promises.
-        let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
+        unsafe { check_shortly(engine, request, out) }.map_err(|why| {
+            rest = why;
+            UNDECIDED
+        })
+    });
+    match status {
+        0.. => status,
         // SAFETY: as above.
-        unsafe { check(handle, raw, out) }
-    })
+        UNDECIDED => unsafe { check_otherwise(engine, request, out, rest) },
+        failed => decided!(out, { Err(failed) }),
+    }
 }
+
+/// No status.
+const UNDECIDED: i32 = i32::MIN;
 
 /// As tollgate_check(), but takes nothing. Any thread. [hot]
 #[unsafe(no_mangle)]

@@ -155,10 +155,37 @@ impl Limit {
     }
 }
 
+/// A field that the limit's kind does not have would be left out in silence.
+fn has_only_its_own(raw: &tollgate_limit, place: &str) -> Result<(), Failure> {
+    let quotas = raw.period.len | raw.zone.len | raw.n_alerts | raw.alerts as usize;
+    let of_others = [
+        (TOLLGATE_THROTTLE, "rate", raw.rate.len > 0),
+        (TOLLGATE_THROTTLE, "delay_ns", raw.delay_ns > 0),
+        (TOLLGATE_QUOTA, "period, zone and alerts", quotas > 0),
+        (TOLLGATE_QUOTA, "start", raw.start > 0),
+        (TOLLGATE_QUOTA, "initial_debit", raw.initial_debit > 0),
+        (TOLLGATE_CONCURRENCY, "lease_ns", raw.lease_ns > 0),
+    ];
+    match of_others.into_iter().find(|&(kind, _, given)| given && kind != raw.kind) {
+        None => Ok(()),
+        Some((kind, field, _)) => {
+            let whose = match kind {
+                TOLLGATE_THROTTLE => "TOLLGATE_THROTTLE",
+                TOLLGATE_QUOTA => "TOLLGATE_QUOTA",
+                _ => "TOLLGATE_CONCURRENCY",
+            };
+            Err(Failure::argument(place, &format!("only a limit of kind {whose} has {field}: leave it 0")))
+        }
+    }
+}
+
 unsafe fn limit(raw: &tollgate_limit, place: &str) -> Result<Limit, Failure> {
     reserved(place, &raw.reserved)?;
     // SAFETY: the caller's promises, here and below.
     let (name, unit) = unsafe { (some(&raw.name, place, "name")?, some(&raw.unit, place, "unit")?) };
+    if matches!(raw.kind, TOLLGATE_THROTTLE | TOLLGATE_QUOTA | TOLLGATE_CONCURRENCY) {
+        has_only_its_own(raw, place)?;
+    }
     match raw.kind {
         TOLLGATE_THROTTLE => {
             // SAFETY: see above.

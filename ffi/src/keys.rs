@@ -210,3 +210,31 @@ pub unsafe extern "C" fn tollgate_key_rotate(
         }
     })
 }
+
+/// tollgate_key_rotate() to a key that you made: 1 to 4096 bytes, of the engine's form if it has one. Also
+/// TOLLGATE_ERR_EXISTS, where the new key is registered or was ever revoked. Any thread.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tollgate_key_rotate_to(
+    engine: *mut tollgate_engine,
+    key_id: *const c_void,
+    len: usize,
+    new_id: *const c_void,
+    new_len: usize,
+    key: *const c_void,
+    key_len: usize,
+    overlap_ns: u64,
+    now_ns: u64,
+    err: *mut tollgate_error,
+) -> tollgate_status {
+    guard!(err => {
+        // SAFETY: the caller's promises.
+        let (handle, key_id, new_id, key) = unsafe {
+            let (key_id, new_id) = (named(text(key_id, len), "key_id")?, named(text(new_id, new_len), "new_id")?);
+            (named(handle(engine), "engine")?, key_id, new_id, named(bytes(key, key_len), "key")?)
+        };
+        let (secret, overlap) = (SecretKey::new(key)?, Nanos::new(overlap_ns));
+        handle.engine.rotate_to_at(key_id, new_id, &secret, overlap, handle.at(now_ns))?;
+        Ok(TOLLGATE_OK)
+    })
+}

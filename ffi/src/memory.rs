@@ -6,13 +6,13 @@
 //! `TOLLGATE_ERR_NOMEM`; those that have begun have the other half of it.
 //!
 //! **Fast path**: an allocation that succeeds; a block that is not of the spare, which its address says. **Slow path**: a
-//! map of units under a lock, which never waits for memory.
+//! map of units under a lock that needs no memory itself, as those of some systems do.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::yield_now;
 
 use crate::status::TOLLGATE_ERR_NOMEM;
 
@@ -32,9 +32,28 @@ unsafe impl Sync for Spare {}
 static SPARE: Spare = Spare(UnsafeCell::new([0; UNITS * UNIT]));
 
 /// Bit i % 64 of word i / 64: unit i is in use.
-static MAP: Mutex<[u64; UNITS / 64]> = Mutex::new([0; UNITS / 64]);
+struct Map(UnsafeCell<[u64; UNITS / 64]>);
 
-/// Units in use. Relaxed: a level, which publishes nothing; blocks go from thread to thread under the lock of the map.
+// SAFETY: only `with_map` looks at it, one thread at a time.
+unsafe impl Sync for Map {}
+
+static MAP: Map = Map(UnsafeCell::new([0; UNITS / 64]));
+
+/// Whether a thread holds the map: taken with Acquire, given back with Release.
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// Lends the map to a step that neither panics nor allocates.
+fn with_map<R>(step: impl FnOnce(&mut [u64; UNITS / 64]) -> R) -> R {
+    while HELD.swap(true, Ordering::Acquire) {
+        yield_now();
+    }
+    // SAFETY: no other thread is between these two.
+    let result = step(unsafe { &mut *MAP.0.get() });
+    HELD.store(false, Ordering::Release);
+    result
+}
+
+/// Units in use. Relaxed: a level, which publishes nothing; blocks go from thread to thread under the map's lock.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
 #[global_allocator]
@@ -67,7 +86,8 @@ fn can_be_had(bytes: usize) -> bool {
     }
 }
 
-/// For calls that will need more than the spare has: refuses them while there is still nothing to undo.
+/// For calls that will need more than the spare has: refuses them while there is still nothing to undo. It is a look, not a
+/// promise: another thread may take what is there.
 pub(crate) fn expect(bytes: u64) -> Result<(), i32> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(ENOUGH);
     if can_be_had(bytes) { Ok(()) } else { Err(TOLLGATE_ERR_NOMEM) }
@@ -99,26 +119,28 @@ fn take(layout: Layout) -> *mut u8 {
     if layout.align() > UNIT {
         return ptr::null_mut();
     }
-    let mut map = MAP.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut free = 0;
-    for unit in 0..UNITS {
-        free = if map[unit / 64] >> (unit % 64) & 1 == 0 { free + 1 } else { 0 };
-        if free >= count {
-            let first = unit + 1 - count;
-            mark(&mut *map, first, count, true);
-            USED.fetch_add(count, Ordering::Relaxed);
-            // SAFETY: a unit of the spare.
-            return unsafe { SPARE.0.get().cast::<u8>().add(first * UNIT) };
+    let first = with_map(|map| {
+        let mut free = 0;
+        for unit in 0..UNITS {
+            free = if map[unit / 64] >> (unit % 64) & 1 == 0 { free + 1 } else { 0 };
+            if free >= count {
+                let first = unit + 1 - count;
+                mark(map, first, count, true);
+                return Some(first);
+            }
         }
-    }
-    ptr::null_mut()
+        None
+    });
+    let Some(first) = first else { return ptr::null_mut() };
+    USED.fetch_add(count, Ordering::Relaxed);
+    // SAFETY: a unit of the spare.
+    unsafe { SPARE.0.get().cast::<u8>().add(first * UNIT) }
 }
 
 #[cold]
 fn put_back(block: *mut u8, layout: Layout) {
     let (first, count) = ((block.addr() - SPARE.0.get().addr()) / UNIT, units(layout));
-    let mut map = MAP.lock().unwrap_or_else(PoisonError::into_inner);
-    mark(&mut *map, first, count, false);
+    with_map(|map| mark(map, first, count, false));
     USED.fetch_sub(count, Ordering::Relaxed);
 }
 

@@ -5,6 +5,7 @@ use tollgate::Verdict;
 use crate::engine::handle;
 use crate::guard::{growable, guard, output, write_growable};
 use crate::status::{TOLLGATE_ERR_BUFFER, TOLLGATE_OK, tollgate_status};
+use crate::text::Filling;
 use crate::types::{tollgate_buf, tollgate_engine, tollgate_metrics};
 
 /// What the engine has done since it was made, and how full it is. Peeks are not counted. Counts its cells one by one,
@@ -70,8 +71,10 @@ pub unsafe extern "C" fn tollgate_metrics_text(
         // SAFETY: the caller's promises.
         let (handle, out) = unsafe { (handle(engine)?, &mut *output(out)?) };
         out.checked()?;
-        let text = handle.engine.metrics().prometheus();
-        // SAFETY: as above.
-        if unsafe { out.write(text.as_bytes()) } { Ok(TOLLGATE_OK) } else { Err(TOLLGATE_ERR_BUFFER) }
+        // SAFETY: `checked`, and the caller's promise.
+        let mut filling = unsafe { Filling::begin(out) };
+        // What does not fit is counted, so that nothing fails.
+        let _ = handle.engine.metrics().write_prometheus(&mut filling);
+        if filling.end() { Ok(TOLLGATE_OK) } else { Err(TOLLGATE_ERR_BUFFER) }
     })
 }

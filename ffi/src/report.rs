@@ -6,11 +6,11 @@ use std::mem::MaybeUninit;
 use tollgate::http::{self, Fields};
 use tollgate::{LimitKind, LimitReport, Nanos, Report, Ticket};
 
-use crate::decide::{Asked, MOST_COSTS, Parts, mode};
+use crate::decide::{Asked, MOST_COSTS, Parts, id_of, mode};
 use crate::engine::handle;
 use crate::guard::{growable, guard, input, write_growable};
 use crate::status::{TOLLGATE_ERR_ARGUMENT, TOLLGATE_ERR_NOMEM, of_id, tollgate_status};
-use crate::text::{id, write_cut};
+use crate::text::write_cut;
 use crate::types::{
     TOLLGATE_CONCURRENCY, TOLLGATE_FIELDS_DRAFT, TOLLGATE_FIELDS_LEGACY, TOLLGATE_FIELDS_OFF, TOLLGATE_QUOTA,
     TOLLGATE_THROTTLE, tollgate_decision, tollgate_engine, tollgate_limit_report, tollgate_report,
@@ -108,7 +108,7 @@ unsafe fn decide(
     }
     let mut room = [MaybeUninit::uninit(); MOST_COSTS];
     // SAFETY: the caller's promises.
-    let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id(raw.id.data, raw.id.len)?) };
+    let (parts, id) = unsafe { (Parts::of(handle, raw, &mut room)?, id_of(raw)?) };
     let (request, now) = (parts.request(), handle.at(raw.now_ns));
     let made = match mode(raw.flags, id)? {
         asked @ (Asked::Peek | Asked::Check) => handle.engine.report_at(&request, now, asked.mode()),

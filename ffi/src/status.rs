@@ -66,7 +66,8 @@ pub const TOLLGATE_ERR_IO: i32 = -10;
 pub const TOLLGATE_ERR_MISMATCH: i32 = -11;
 /// It was settled, refunded or released before; nothing has changed.
 pub const TOLLGATE_ERR_CLOSED: i32 = -12;
-/// A bug in the library, contained: the engine stays usable. Please report it.
+/// A bug in the library, contained: the engine stays usable. What the call was to do may be done or half done; a debit
+/// may have been made. Please report it.
 pub const TOLLGATE_ERR_PANIC: i32 = -99;
 
 /// Why a call failed, in words. No API key is ever in it.
@@ -103,6 +104,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Invalid { field, .. } => (TOLLGATE_ERR_ARGUMENT, field),
             ApplyError::Conflict { field, .. } => (TOLLGATE_ERR_CONFLICT, field),
             ApplyError::Capacity { field, .. } => (TOLLGATE_ERR_FULL, field),
+            ApplyError::Memory { field, .. } => (TOLLGATE_ERR_NOMEM, field.into()),
             ApplyError::Unknown { field, .. } => (TOLLGATE_ERR_NOT_FOUND, field),
             ApplyError::Region(error) => (of_region(&error), "region".into()),
             ApplyError::Snapshot(_) => (TOLLGATE_ERR_MISMATCH, "snapshot".into()),
@@ -167,7 +169,8 @@ impl From<UsageError> for Failure {
             UsageError::UnknownPlan(_) => (TOLLGATE_ERR_NOT_FOUND, "plan"),
             UsageError::NotOnPlan { .. } => (TOLLGATE_ERR_NOT_FOUND, "plan"),
             UsageError::NoQuota { .. } => (TOLLGATE_ERR_NOT_FOUND, "limit"),
-            UsageError::Range { .. } => (TOLLGATE_ERR_ARGUMENT, "from"),
+            UsageError::Range { .. } => (TOLLGATE_ERR_ARGUMENT, "from_day"),
+            UsageError::Memory { .. } => (TOLLGATE_ERR_NOMEM, "to_day"),
             UsageError::TooMuch { .. } => (TOLLGATE_ERR_ARGUMENT, "remaining"),
             UsageError::Damaged => (TOLLGATE_ERR_CORRUPT, ""),
             _ => (TOLLGATE_ERR_ARGUMENT, ""),
@@ -191,9 +194,12 @@ impl From<SnapshotError> for Failure {
     }
 }
 
-/// An id that is in use.
-pub(crate) fn of_id(_: IdError) -> i32 {
-    TOLLGATE_ERR_EXISTS
+/// Of an id that a request cannot have.
+pub(crate) fn of_id(error: IdError) -> i32 {
+    match error {
+        IdError::Memory(_) => TOLLGATE_ERR_NOMEM,
+        _ => TOLLGATE_ERR_EXISTS,
+    }
 }
 
 /// A delayed request is one that goes ahead.

@@ -137,3 +137,43 @@ impl tollgate_buf {
         fits
     }
 }
+
+/// Writes a text into a buffer piece by piece, so that nowhere else there need be memory for all of it.
+pub(crate) struct Filling<'b> {
+    out: &'b mut tollgate_buf,
+    length: usize,
+}
+
+impl<'b> Filling<'b> {
+    /// # Safety
+    /// The buffer is [`checked`](tollgate_buf::checked), and its bytes are nobody else's until the end.
+    pub(crate) unsafe fn begin(out: &'b mut tollgate_buf) -> Filling<'b> {
+        Filling { out, length: 0 }
+    }
+
+    /// Whether the whole text fitted; else an empty one is there in its place.
+    pub(crate) fn end(self) -> bool {
+        let fits = self.length < self.out.cap;
+        self.out.len = self.length;
+        if self.out.cap > 0 {
+            // SAFETY: within the buffer, by `begin`.
+            unsafe { self.out.data.add(if fits { self.length } else { 0 }).write(0) };
+        }
+        fits
+    }
+}
+
+impl std::fmt::Write for Filling<'_> {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        let end = self.length.saturating_add(piece.len());
+        if end < self.out.cap {
+            // SAFETY: the piece ends within the buffer, by `begin`.
+            unsafe {
+                let to = self.out.data.add(self.length);
+                to.copy_from_nonoverlapping(piece.as_ptr().cast(), piece.len());
+            }
+        }
+        self.length = end;
+        Ok(())
+    }
+}

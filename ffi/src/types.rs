@@ -91,7 +91,8 @@ pub struct tollgate_request {
     /// Any bytes under which the request can be settled, refunded and released once it is admitted. Not looked at by a
     /// peek.
     pub id: tollgate_str,
-    /// Costs by unit, at most 16; a limit whose unit is not named costs 0. NULL: `cost` counts.
+    /// Costs by unit, at most 16; a limit whose unit is not named costs 0, so that an array of none costs nothing. NULL:
+    /// `cost` counts.
     pub costs: *const tollgate_cost,
     pub n_costs: usize,
     /// Units taken from every limit, whatever its unit. 0 leaves no trace and is refused by no limit. Not looked at

@@ -117,8 +117,8 @@ pub unsafe extern "C" fn tollgate_grant(
 }
 
 /// Takes the alerts that were raised since the last call, by this process: each threshold of each quota once per
-/// window. `each` is called with every one of them. `dropped` (may be NULL) receives how many there was no room for.
-/// Any thread.
+/// window. `each` is called with every one of them. `dropped` (may be NULL, then they are
+/// only counted by the metrics) receives how many there was no room for since the last call. Any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tollgate_alerts(

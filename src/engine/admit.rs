@@ -62,7 +62,7 @@ impl Short {
 
 /// What came of a key's short way.
 #[derive(Clone, Copy)]
-enum Keyed {
+pub(super) enum Keyed {
     Admitted,
     /// Nothing was done.
     Closer,
@@ -138,10 +138,7 @@ impl Engine {
                         return short;
                     }
                 }
-                match self.admit_cell::<LENDS>(plan, request.key, cost, now) {
-                    Some(short) => short,
-                    None => Short::of(self.admit_resolved::<LENDS>(request, now)),
-                }
+                self.admit_farther::<LENDS>(plan, request, cost, now)
             }
             // What other processes say of the key is looked up on the long way.
             (Identity::Registered, cost) if !self.shared => {
@@ -149,14 +146,40 @@ impl Engine {
                     Cost::Every(cost) => self.admit_key::<LENDS>(request.key, cost, now),
                     Cost::Units(_) => Keyed::Elsewhere,
                 };
-                match keyed {
-                    Keyed::Admitted => Short::Admitted,
-                    Keyed::Closer => Short::Closer,
-                    Keyed::Elsewhere => Short::of(self.admit_key_on::<LENDS>(request, now)),
-                    Keyed::Unknown => Short::of(self.admit_resolved::<LENDS>(request, now)),
-                }
+                self.admit_keyed::<LENDS>(keyed, request, now)
             }
             _ => Short::of(self.admit_resolved::<LENDS>(request, now)),
+        }
+    }
+
+    /// What [`admit_nearby`](Engine::admit_nearby) said no to.
+    #[inline(always)]
+    pub(super) fn admit_farther<const LENDS: bool>(
+        &self,
+        plan: PlanId,
+        request: &Request<'_>,
+        cost: u64,
+        now: u64,
+    ) -> Short {
+        match self.admit_cell::<LENDS>(plan, request.key, cost, now) {
+            Some(short) => short,
+            None => Short::of(self.admit_resolved::<LENDS>(request, now)),
+        }
+    }
+
+    /// The rest of a registered key's way.
+    #[inline(always)]
+    pub(super) fn admit_keyed<const LENDS: bool>(
+        &self,
+        keyed: Keyed,
+        request: &Request<'_>,
+        now: u64,
+    ) -> Short {
+        match keyed {
+            Keyed::Admitted => Short::Admitted,
+            Keyed::Closer => Short::Closer,
+            Keyed::Elsewhere => Short::of(self.admit_key_on::<LENDS>(request, now)),
+            Keyed::Unknown => Short::of(self.admit_resolved::<LENDS>(request, now)),
         }
     }
 
@@ -354,7 +377,7 @@ impl Engine {
 
     /// The request of a key that was seen of late, of a subject on one plan with the same limits everywhere.
     #[inline(never)]
-    fn admit_key<const LENDS: bool>(&self, key: &[u8], cost: u64, now: u64) -> Keyed {
+    pub(super) fn admit_key<const LENDS: bool>(&self, key: &[u8], cost: u64, now: u64) -> Keyed {
         let keyed = self.world.with_seen(|world, here| {
             let Some(brief) = self.brief(world, key, now) else { return Keyed::Unknown };
             let Some(plan) = world.plan(brief.plan).filter(|plan| plan.is_uniform) else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::judge::Seat;
+use crate::error::ApplyError;
 use crate::plan::Limit;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::time::Nanos;
@@ -89,9 +90,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(room: usize) -> Queue {
-        // Room at once: a decision that raises an alert allocates nothing.
-        Queue { room, waiting: Mutex::new((VecDeque::with_capacity(room), 0)), dropped: AtomicU64::new(0) }
+    /// With room at once: a decision that raises an alert allocates nothing.
+    pub(super) fn new(room: usize) -> Result<Queue, ApplyError> {
+        let mut events = VecDeque::new();
+        let bytes = room.saturating_mul(size_of::<Alert>()) as u64;
+        events.try_reserve_exact(room).map_err(|_| ApplyError::Memory { field: "alerts", bytes })?;
+        Ok(Queue { room, waiting: Mutex::new((events, 0)), dropped: AtomicU64::new(0) })
     }
 
     #[cold]

@@ -180,9 +180,7 @@ impl Engine {
     /// Every other way.
     fn check_rest(&self, request: &Request<'_>, short: Option<Short>, now: Nanos) -> Decision {
         match short {
-            Some(Short::Admitted) => Decision::ALLOWED,
-            Some(Short::Throttled { missing, per_nano }) => Decision::throttled(missing, per_nano),
-            Some(Short::Closer) => self.check_closer(request, now),
+            Some(short) => self.decided_shortly(short, request, now),
             None => self.check_at(request, now),
         }
     }

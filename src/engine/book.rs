@@ -108,6 +108,8 @@ const PATIENCE: u32 = 64;
 pub(super) enum Refused {
     InUse,
     Full,
+    /// There is no memory to know it in.
+    Memory,
 }
 
 #[derive(Default)]
@@ -129,8 +131,11 @@ impl Shard {
 /// See the module's comment.
 pub(super) struct Book {
     shards: Box<[Mutex<Shard>]>,
-    /// Ids that may be forgotten, oldest first. Locked by who holds no shard, or after it.
+    /// Ids that may be forgotten, each once, oldest first. Locked by who holds no shard, or after it.
     past: Mutex<VecDeque<u128>>,
+    /// How many ids `past` has memory for, which never falls: for every id that is known or taken, so that nothing has to be
+    /// had when a request is admitted. Relaxed: a number that is looked at again under the lock.
+    turns: AtomicU64,
     /// How many ids are known or taken, and how many of them are only taken: times [`TAKEN`]. Relaxed: a bound, not a promise
     /// of what a shard holds.
     state: AtomicU64,
@@ -149,7 +154,8 @@ impl Book {
     pub(super) fn new(room: u64) -> Book {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
         let (past, forgetting) = (Mutex::new(VecDeque::new()), Mutex::new(()));
-        Book { shards, past, state: AtomicU64::new(0), forgetting, room: room.clamp(1, TAKEN - 1) }
+        let (state, turns) = (AtomicU64::new(0), AtomicU64::new(0));
+        Book { shards, past, turns, state, forgetting, room: room.clamp(1, TAKEN - 1) }
     }
 
     pub(super) fn shard(&self, id: u128) -> &Mutex<Shard> {
@@ -188,8 +194,25 @@ impl Book {
             self.state.fetch_sub(1 + TAKEN, Ordering::Relaxed);
             return Err(Undecided);
         }
+        if shard.entries.try_reserve(1).is_err() || !self.has_turns() {
+            self.state.fetch_sub(1 + TAKEN, Ordering::Relaxed);
+            return Ok(Err(Refused::Memory));
+        }
         shard.entries.insert(id, None);
         Ok(Ok(()))
+    }
+
+    /// Whether every id has memory for its turn to be forgotten; gets it, if it can be had. The caller holds a shard.
+    fn has_turns(&self) -> bool {
+        let wanted = self.len();
+        if wanted <= self.turns.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut past = self.past.lock();
+        let more = (wanted as usize).saturating_sub(past.len());
+        let had = past.try_reserve(more).is_ok();
+        self.turns.store(past.capacity() as u64, Ordering::Relaxed);
+        had
     }
 
     /// Takes the place of one more id.
@@ -235,7 +258,10 @@ impl Book {
         if entry.is_of_the_past() {
             self.past.lock().push_back(id);
         }
-        shard.entries.insert(id, Some(entry));
+        // Its place is there since it was taken.
+        if let Some(place) = shard.entries.get_mut(&id) {
+            *place = Some(entry);
+        }
         self.state.fetch_sub(TAKEN, Ordering::Relaxed);
     }
 

@@ -41,7 +41,7 @@ impl EngineBuilder {
         let (store, seed) = Store::attach(memory, None, 0)?;
         let clock = Clock::System(region::clock_seen(&store));
         let owners = Owners::seeded(seed);
-        let engine = Engine::empty(store, owners, true, clock.clone(), peppers.clone(), (1, 0));
+        let engine = Engine::empty(store, owners, true, clock.clone(), peppers.clone(), (1, 0))?;
         for _ in 0..ATTEMPTS {
             let mut directory = Directory::default();
             ledger::catch_up(&mut directory, &engine.store);

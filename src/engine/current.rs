@@ -18,7 +18,7 @@ use super::decision::Verdict;
 use super::lease::{Leases, Mine};
 use super::metrics::{Tallies, Tally};
 use super::world::World;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, OWN_BYTES, Ordering, own};
 
 /// See the module's comment.
 pub(super) struct Current {
@@ -41,7 +41,7 @@ fn next_version() -> u64 {
     *versions
 }
 
-/// Owns what [`SEEN`] points to, and knows whose leases are [`MINE`].
+/// Owns what [`seen`] points to, and knows whose leases are [`MINE`].
 #[derive(Default)]
 struct Keeper {
     #[expect(dead_code, reason = "held, not read")]
@@ -51,16 +51,16 @@ struct Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        SEEN.set(UNSEEN);
+        seen().set(UNSEEN);
         if let Some(leases) = &self.leases {
             MINE.with(|mine| mine.give_up(leases));
         }
     }
 }
 
-/// What a thread used last of the engine it used last. All of it is found by one look for the thread's own memory, which in
-/// a shared library is a call.
+/// What a thread used last of the engine it used last; zeros are [`UNSEEN`], as a thread finds it.
 #[derive(Clone, Copy)]
+#[repr(C)]
 struct Seen {
     version: u64,
     world: *const World,
@@ -69,6 +69,15 @@ struct Seen {
 }
 
 const UNSEEN: Seen = Seen { version: 0, world: ptr::null(), tally: ptr::null() };
+const _: () = assert!(size_of::<Seen>() <= OWN_BYTES && align_of::<Seen>() <= align_of::<u64>());
+
+/// This thread's. It has nothing to drop, so that reading it is a load.
+#[inline(always)]
+fn seen() -> &'static Cell<Seen> {
+    // SAFETY: as large and aligned at most, and zeros at first; nobody else uses them. They are there for as long as the
+    // thread, which the callers, all here, do not take the reference from.
+    unsafe { &*own().cast() }
+}
 
 /// Whoever has one is in a step of [`Current::with_seen`], and stays in its thread.
 pub(super) struct Here(*const Tally);
@@ -90,11 +99,9 @@ impl Here {
 }
 
 thread_local! {
-    /// [`UNSEEN`] without a world. It has nothing to drop, so that reading it is a load.
-    static SEEN: Cell<Seen> = const { Cell::new(UNSEEN) };
     /// What the thread may spend by itself of that engine's throttles.
     static MINE: Mine = const { Mine::new() };
-    /// Changed together with the two, and never while a step of [`Current::with`] is going on.
+    /// Changed together with [`seen`] and [`MINE`], and never while a step of [`Current::with`] is going on.
     static KEPT: RefCell<Keeper> = const { RefCell::new(Keeper { kept: None, leases: None }) };
 }
 
@@ -129,7 +136,7 @@ impl Current {
     #[inline(always)]
     pub(super) fn with_seen<R>(&self, step: impl FnOnce(&World, &Here) -> R) -> Option<R> {
         let version = self.version.load(Ordering::Acquire);
-        let seen = SEEN.get();
+        let seen = seen().get();
         // SAFETY: `KEPT` holds an `Arc` of this world and is not changed before the step has ended, as only `fetch`
         // changes it, which the step does not come to.
         (seen.version == version).then(|| step(unsafe { &*seen.world }, &Here(seen.tally)))
@@ -172,7 +179,7 @@ impl Current {
             let tally = self.tallies.get(world.plans.len());
             let seen = Seen { version, world: Arc::as_ptr(&world), tally: Arc::as_ptr(&tally) };
             *kept.borrow_mut() = Keeper { kept: Some((world.clone(), tally)), leases };
-            SEEN.set(seen);
+            self::seen().set(seen);
         });
         world
     }

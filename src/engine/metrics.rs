@@ -217,29 +217,35 @@ impl Metrics {
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
         // Writing to memory does not fail.
-        let _ = write!(
-            text,
+        let _ = self.write_prometheus(&mut text);
+        text
+    }
+
+    /// [`prometheus`](Metrics::prometheus), written piece by piece.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_prometheus(&self, out: &mut impl Write) -> core::fmt::Result {
+        write!(
+            out,
             "# HELP tollgate_decisions_total Decisions by plan (none: empty) and verdict.\n\
              # TYPE tollgate_decisions_total counter\n"
-        );
+        )?;
         for plan in &self.plans {
             let name = label(plan.plan().unwrap_or(""));
             for verdict in VERDICTS.into_iter().filter(|&verdict| plan.count(verdict) > 0) {
                 let count = plan.count(verdict);
-                let _ = writeln!(
-                    text,
-                    "tollgate_decisions_total{{plan=\"{name}\",verdict=\"{verdict}\"}} {count}"
-                );
+                writeln!(out, "tollgate_decisions_total{{plan=\"{name}\",verdict=\"{verdict}\"}} {count}")?;
             }
         }
-        let _ = write!(
-            text,
+        write!(
+            out,
             "# HELP tollgate_would_deny_total Requests that an observing plan would have refused.\n\
              # TYPE tollgate_would_deny_total counter\n"
-        );
+        )?;
         for plan in self.plans.iter().filter(|plan| plan.would_deny() > 0) {
             let name = label(plan.plan().unwrap_or(""));
-            let _ = writeln!(text, "tollgate_would_deny_total{{plan=\"{name}\"}} {}", plan.would_deny());
+            writeln!(out, "tollgate_would_deny_total{{plan=\"{name}\"}} {}", plan.would_deny())?;
         }
         let FullCounts { refused, passed, evicted, unlogged } = self.full;
         let rest: [(&str, &str, &str, u64); 12] = [
@@ -262,9 +268,9 @@ impl Metrics {
             ("tollgate_plans", "gauge", "Plans that decisions came to.", self.plans.len() as u64 - 1),
         ];
         for (name, kind, help, value) in rest {
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+            write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")?;
         }
-        text
+        Ok(())
     }
 }
 

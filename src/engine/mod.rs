@@ -26,6 +26,7 @@ mod ledger;
 mod metrics;
 mod observe;
 mod owners;
+mod plain;
 mod region;
 mod register;
 mod request;
@@ -47,6 +48,8 @@ pub use batch::Prepared;
 pub use capacity::{Capacity, FullCounts, WhenFull};
 pub use decision::{Decision, LimitKind, LimitReport, Report, Verdict};
 pub use metrics::{Metrics, PlanMetrics};
+#[doc(hidden)]
+pub use plain::NotPlain;
 pub use region::Region;
 pub use request::{Cost, Needs, PlanId, Request};
 pub use reserve::{RefundStatus, ReleaseStatus, SettleStatus, Settlement, Ticket};
@@ -246,11 +249,8 @@ impl EngineBuilder {
                 let mut size = self.capacity.size();
                 size.base = self.snapshot.as_ref().map(|snapshot| snapshot.base);
                 let store = if self.touched { Store::touched_heap(size) } else { Store::heap(size) };
-                let store = store.ok_or_else(|| {
-                    let bytes = self.capacity.bytes();
-                    let problem = format!("there is no memory for {bytes} bytes: plan for less");
-                    ApplyError::capacity("capacity", problem)
-                })?;
+                let bytes = self.capacity.bytes();
+                let store = store.ok_or(ApplyError::Memory { field: "capacity", bytes })?;
                 (store, begun.map_or_else(Owners::random, Owners::of), Clock::system())
             }
             Some(region) => {
@@ -261,7 +261,7 @@ impl EngineBuilder {
             }
         };
         let clock = self.clock.unwrap_or(clock);
-        let mut engine = Engine::empty(store, owners, shared, clock, peppers, (self.ids, self.alerts));
+        let mut engine = Engine::empty(store, owners, shared, clock, peppers, (self.ids, self.alerts))?;
         if self.leases && !shared {
             let leases = Arc::new(Leases::new());
             engine.world = Current::new(World::default(), Some(leases.clone()));
@@ -297,8 +297,8 @@ impl Engine {
         clock: Clock,
         peppers: Peppers,
         (ids, alerts): (u64, usize),
-    ) -> Engine {
-        Engine {
+    ) -> Result<Engine, ApplyError> {
+        Ok(Engine {
             world: Current::new(World::default(), None),
             leases: None,
             writer: Mutex::new(()),
@@ -310,10 +310,10 @@ impl Engine {
             when_full: WhenFull::default(),
             full_totals: FullTotals::default(),
             book: Book::new(ids),
-            alerts: Queue::new(alerts),
+            alerts: Queue::new(alerts)?,
             key_format: None,
             saving: Mutex::new(()),
-        }
+        })
     }
 
     /// Begins an engine.
@@ -366,16 +366,7 @@ impl Engine {
     /// [`check`](Engine::check) at the caller's instant, which may be earlier than others were.
     #[inline(always)]
     pub fn check_at(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        match self.admit(request, now.get()) {
-            Short::Admitted => Decision::ALLOWED,
-            Short::Throttled { missing, per_nano } => Decision::throttled(missing, per_nano),
-            Short::Closer => self.check_closer(request, now),
-        }
-    }
-
-    #[inline(never)]
-    fn check_closer(&self, request: &Request<'_>, now: Nanos) -> Decision {
-        self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore, None)
+        self.decided_shortly(self.admit(request, now.get()), request, now)
     }
 
     /// Decides, and debits nothing.

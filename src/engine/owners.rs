@@ -60,23 +60,24 @@ impl Own {
 
     #[inline(always)]
     fn hash(&self, name: &[u8]) -> u64 {
-        match self.hash_usual(name) {
-            Some(hash) => hash,
-            None if name.len() < 16 => self.hash_short(name),
-            None => self.hash_other(name),
-        }
+        self.hash_usual(name).unwrap_or_else(|| self.hash_other(name))
     }
 
-    /// Of 16 to 32 bytes.
+    /// Of 8 to 32 bytes.
     #[inline(always)]
     fn hash_usual(&self, name: &[u8]) -> Option<u64> {
-        let (first, last) = (name.first_chunk::<16>()?, name.last_chunk::<16>()?);
-        if name.len() > 32 {
-            return None;
-        }
-        // Of 16 bytes both are the same.
-        let sum = self.product(0, first).wrapping_add(self.product(2, last));
-        Some(self.finish(sum, name.len()))
+        let sum = match (name.first_chunk::<16>(), name.last_chunk::<16>()) {
+            _ if name.len() > 32 => return None,
+            // Of 16 bytes both are the same.
+            (Some(first), Some(last)) => self.product(0, first).wrapping_add(self.product(2, last)),
+            _ => {
+                let (first, last) = (name.first_chunk::<8>()?, name.last_chunk::<8>()?);
+                let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+                let words = u128::from(first) << 64 | u128::from(last);
+                self.product(4, &words.to_le_bytes())
+            }
+        };
+        Some((sum as u64 ^ (sum >> 64) as u64).wrapping_add((name.len() as u64).wrapping_mul(self.length)))
     }
 
     /// The product of two words under keys number `n` and `n + 1`.
@@ -86,23 +87,6 @@ impl Own {
         let one = (words as u64).wrapping_add(self.keys[n]);
         let other = ((words >> 64) as u64).wrapping_add(self.keys[n + 1]);
         u128::from(one) * u128::from(other)
-    }
-
-    #[inline(always)]
-    fn finish(&self, sum: u128, length: usize) -> u64 {
-        (sum as u64 ^ (sum >> 64) as u64).wrapping_add((length as u64).wrapping_mul(self.length))
-    }
-
-    #[inline(never)]
-    fn hash_short(&self, name: &[u8]) -> u64 {
-        match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-            (Some(first), Some(last)) => {
-                let words =
-                    u128::from(u64::from_le_bytes(*first)) << 64 | u128::from(u64::from_le_bytes(*last));
-                self.finish(self.product(4, &words.to_le_bytes()), name.len())
-            }
-            _ => self.hash_other(name),
-        }
     }
 
     #[inline(never)]
@@ -155,7 +139,7 @@ impl Owners {
         }
     }
 
-    /// The same for a name of 16 to 32 bytes in a process's own memory: without a call.
+    /// The same for a name of 8 to 32 bytes in a process's own memory: without a call.
     #[inline(always)]
     pub(super) fn owner_of_usual(&self, kind: OwnerKind, name: &[u8]) -> Option<u64> {
         match &self.hash {

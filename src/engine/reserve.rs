@@ -235,7 +235,8 @@ impl Engine {
         let id = self.owners.id(ticket.id);
         match self.book.take(id) {
             Ok(()) => {}
-            Err(Refused::InUse) => return Err(IdError::new(ticket.id)),
+            Err(Refused::InUse) => return Err(IdError::InUse(IdError::shown(ticket.id))),
+            Err(Refused::Memory) => return Err(IdError::Memory(IdError::shown(ticket.id))),
             Err(Refused::Full) => {
                 self.world.count(None, Verdict::StoreFull, false);
                 return Ok(Decision::without_limits(Verdict::StoreFull));

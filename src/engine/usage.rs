@@ -109,6 +109,8 @@ impl Engine {
         self.with_present(now, |world| {
             let (subject, plan) = named(world, subject, plan)?;
             let mut rows = Vec::new();
+            let count = plan.subject_quotas().count().saturating_mul((to.days() - from.days() + 1) as usize);
+            rows.try_reserve_exact(count).map_err(|_| UsageError::Memory { rows: count })?;
             for (limit, used) in plan.subject_quotas() {
                 let Kind::Quota { slot, quota, .. } = &limit.kind else { continue };
                 let mut seat = self.seat(subject, plan, used);

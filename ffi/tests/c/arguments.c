@@ -66,6 +66,7 @@ static void wrong_engine(tollgate_engine *wrong)
     BAD(tollgate_key_expire(wrong, "acme-1", 6, &error));
     BAD(tollgate_key_revoke(wrong, "acme-1", 6, &error));
     BAD(tollgate_key_rotate(wrong, "acme-1", 6, "acme-2", 6, 0, 0, &buffer, &error));
+    BAD(tollgate_key_rotate_to(wrong, "acme-1", 6, "acme-2", 6, "k", 1, 0, 0, &error));
     BAD(tollgate_today(wrong, "acme", 4, "gold", 4, &day, &error));
     BAD(tollgate_usage(wrong, "acme", 4, "gold", 4, 0, 0, 0, row, NULL, &error));
     BAD(tollgate_grant(wrong, "acme", 4, "gold", 4, "day", 3, 1, 0, &error));
@@ -171,6 +172,11 @@ static void nulls(tollgate_engine *engine)
     BAD(tollgate_key_rotate(engine, "acme-1", 6, NULL, 1, 0, 0, &buffer, &error));
     BAD(tollgate_key_rotate(engine, "acme-1", 6, "", 0, 0, 0, &buffer, &error));
     BAD(tollgate_key_rotate(engine, "acme-1", 6, "b", 1, 0, 0, NULL, &error));
+    BAD(tollgate_key_rotate_to(engine, NULL, 6, "b", 1, "k", 1, 0, 0, &error));
+    BAD(tollgate_key_rotate_to(engine, "acme-1", 6, NULL, 1, "k", 1, 0, 0, &error));
+    BAD(tollgate_key_rotate_to(engine, "acme-1", 6, "b", 1, NULL, 1, 0, 0, &error));
+    BAD(tollgate_key_rotate_to(engine, "acme-1", 6, "b", 1, "", 0, 0, 0, &error));
+    BAD(tollgate_key_rotate_to(engine, "acme-1", 6, "b", 1, "k", HUGE_LENGTH, 0, 0, &error));
     BAD(tollgate_key_generate(NULL, 1, &buffer, &error));
     BAD(tollgate_key_generate("", 0, NULL, &error));
     BAD(tollgate_key_generate("", 0, &lies, &error));
@@ -269,6 +275,14 @@ static void lengths(tollgate_engine *engine)
     request.cost = 1;
     request.now_ns = (uint64_t)-1;
     EXPECT(TOLLGATE_OK, tollgate_peek(engine, &request, &decision));
+    /* A peek does not look at the id. */
+    request.id.len = HUGE_LENGTH;
+    EXPECT(TOLLGATE_OK, tollgate_peek(engine, &request, &decision));
+    request.flags = TOLLGATE_PEEK;
+    EXPECT(TOLLGATE_OK, tollgate_check(engine, &request, &decision));
+    request.flags = 0;
+    BAD(tollgate_check(engine, &request, &decision));
+    request.id.len = 0;
     BAD(tollgate_check_all(engine, many, 17, &decision));
     BAD(tollgate_check_batch(engine, many, HUGE_LENGTH, &decision));
     EXPECT(TOLLGATE_OK, tollgate_check_all(engine, many, 9, &decision));

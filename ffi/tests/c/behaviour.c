@@ -318,6 +318,12 @@ static void keys(void)
     EXPECT(TOLLGATE_OK, tollgate_check(engine, &request, &decision));
     EXPECT(TOLLGATE_THROTTLED, tollgate_check(engine, &request, &decision));
     EXPECT(TOLLGATE_ERR_CONFLICT, tollgate_key_rotate(engine, "acme-1", 6, "acme-3", 6, 0, 0, &buffer, NULL));
+    EXPECT(TOLLGATE_ERR_EXISTS, tollgate_key_rotate_to(engine, "acme-2", 6, "acme-3", 6, "made-up", 7, 0, 0, &error));
+    EXPECT(TOLLGATE_OK, tollgate_key_rotate_to(engine, "acme-2", 6, "acme-3", 6, "my own", 6, SECOND, 0, &error));
+    EXPECT(TOLLGATE_THROTTLED, tollgate_check(engine, &request, &decision));
+    request.key = str("my own");
+    EXPECT(TOLLGATE_THROTTLED, tollgate_check(engine, &request, &decision));
+    request.key = str(text);
     EXPECT(TOLLGATE_OK, tollgate_key_expire(engine, "acme-2", 6, NULL));
     EXPECT(TOLLGATE_KEY_EXPIRED, tollgate_check(engine, &request, &decision));
     EXPECT(TOLLGATE_OK, tollgate_key_revoke(engine, "acme-2", 6, NULL));
@@ -430,7 +436,20 @@ static void definitions(void)
     limits[0].kind = 9;
     EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_apply(engine, &changes, 0, &error));
     CHECK(!strcmp(error.field, "changes.plans[0].limits[0]"));
+    /* What only another kind has. */
     limits[0].kind = TOLLGATE_THROTTLE;
+    limits[0].lease_ns = SECOND;
+    EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_apply(engine, &changes, 0, &error));
+    CHECK(!strcmp(error.field, "changes.plans[0].limits[0]") && strstr(error.message, "lease_ns"));
+    limits[0].lease_ns = 0;
+    limits[1].delay_ns = 1;
+    EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_apply(engine, &changes, 0, &error));
+    CHECK(!strcmp(error.field, "changes.plans[0].limits[1]") && strstr(error.message, "delay_ns"));
+    limits[1].delay_ns = 0;
+    limits[2].period = str("day");
+    EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_apply(engine, &changes, 0, &error));
+    CHECK(!strcmp(error.field, "changes.plans[0].limits[2]") && strstr(error.message, "period"));
+    limits[2].period = str("");
     limits[0].reserved[7] = 1;
     EXPECT(TOLLGATE_ERR_ARGUMENT, tollgate_apply(engine, &changes, 0, &error));
     limits[0].reserved[7] = 0;

@@ -1,5 +1,5 @@
-/* Allocation number 1, 2, ... fails, one by one, in every function that is not marked [oom]; then all of them fail. The
- * answer is the right one or TOLLGATE_ERR_NOMEM, nothing ends the program and nothing is leaked. glibc only: this
+/* Allocation number 1, 2, ... fails, one by one, in every function that is not marked [oom]; then all of them fail, or
+ * all large ones. The answer is the right one or TOLLGATE_ERR_NOMEM, nothing ends the program and nothing is leaked. glibc only: this
  * program's malloc() stands before the library's. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,11 +16,13 @@ extern void __libc_free(void *);
 /* How many allocations are still to succeed, if they are counted at all; how many were made; how many are alive. */
 static long left = -1, made, alive;
 static int none;
+/* Larger ones fail. */
+static size_t most = (size_t)-1;
 
-static int fails(void)
+static int fails(size_t n)
 {
     made++;
-    return none || (left >= 0 && left-- == 0);
+    return none || n > most || (left >= 0 && left-- == 0);
 }
 
 static void *counted(void *memory)
@@ -29,9 +31,9 @@ static void *counted(void *memory)
     return memory;
 }
 
-void *malloc(size_t n) { return fails() ? NULL : counted(__libc_malloc(n)); }
-void *calloc(size_t n, size_t m) { return fails() ? NULL : counted(__libc_calloc(n, m)); }
-void *memalign(size_t a, size_t n) { return fails() ? NULL : counted(__libc_memalign(a, n)); }
+void *malloc(size_t n) { return fails(n) ? NULL : counted(__libc_malloc(n)); }
+void *calloc(size_t n, size_t m) { return fails(n * m) ? NULL : counted(__libc_calloc(n, m)); }
+void *memalign(size_t a, size_t n) { return fails(n) ? NULL : counted(__libc_memalign(a, n)); }
 void *aligned_alloc(size_t a, size_t n) { return memalign(a, n); }
 
 int posix_memalign(void **out, size_t a, size_t n)
@@ -46,7 +48,7 @@ int posix_memalign(void **out, size_t a, size_t n)
 void *realloc(void *old, size_t n)
 {
     void *memory;
-    if (fails())
+    if (fails(n))
         return NULL;
     memory = __libc_realloc(old, n);
     alive += !old && memory;
@@ -305,6 +307,19 @@ static tollgate_status key_rotate(void)
     return status;
 }
 
+static tollgate_status key_rotate_to(void)
+{
+    static int n;
+    char next[32];
+    tollgate_status status;
+    sprintf(next, "other-mine-%d", n++);
+    status = tollgate_key_rotate_to(engine, rotated, strlen(rotated), next, strlen(next), next, strlen(next), 0, 0,
+                                    NULL);
+    if (status == TOLLGATE_OK)
+        strcpy(rotated, next);
+    return status;
+}
+
 /* A key that there is not: the error has words, which take memory. */
 static tollgate_status key_error(void)
 {
@@ -421,6 +436,7 @@ static const struct { const char *name; tollgate_status (*run)(void); long alloc
     { "key_disable, key_enable", key_switch, SOME },
     { "key_expire, key_revoke", key_end, SOME },
     { "key_rotate", key_rotate, SOME },
+    { "key_rotate_to", key_rotate_to, SOME },
     { "an error", key_error, SOME },
     { "check after a change", check, 0 },
     { "today", today, SOME },
@@ -458,6 +474,11 @@ static void create(void)
     EXPECT(TOLLGATE_OK, tollgate_intern(engine, "free", 4, &names[2]));
 }
 
+static int changes_keys(size_t i)
+{
+    return steps[i].run == key_add || steps[i].run == key_rotate || steps[i].run == key_rotate_to;
+}
+
 static long one_by_one(void)
 {
     long n, failed = 0;
@@ -468,7 +489,7 @@ static long one_by_one(void)
         EXPECT(TOLLGATE_OK, steps[i].run());
         for (n = 0;; n++) {
             tollgate_status status;
-            if (steps[i].run == key_add || steps[i].run == key_rotate) {
+            if (changes_keys(i)) {
                 /* Each key that its subject has takes part in the next change. */
                 tollgate_destroy(engine);
                 create();
@@ -507,7 +528,7 @@ static long all_at_once(void)
         for (i = 0; i < STEPS; i++) {
             tollgate_status status;
             /* Names are for the engine's life, and few; keys make changes of keys slow. */
-            if (steps[i].run == intern || (calls > 3 * STEPS && (steps[i].run == key_add || steps[i].run == key_rotate)))
+            if (steps[i].run == intern || (calls > 3 * STEPS && changes_keys(i)))
                 continue;
             status = steps[i].run();
             if (status != TOLLGATE_OK && status != TOLLGATE_ERR_NOMEM) {
@@ -529,6 +550,49 @@ static long all_at_once(void)
     return calls;
 }
 
+/* What grows without end, or is large at once, while only small allocations succeed. */
+static void large(void)
+{
+    static const char plan[] = "[plans.gold]\nquotas = [{ limit = 900000000, per = \"day\" }]\n"
+                               "[subjects.acme]\nplans = [\"gold\"]\n"
+                               "keys = [{ id = \"acme-1\", value = \"made-up\" }]\n";
+    tollgate_changes changes = TOLLGATE_CHANGES_INIT;
+    tollgate_config config = TOLLGATE_CONFIG_INIT;
+    tollgate_request request = request_of("made-up");
+    tollgate_error error;
+    uint64_t ids = 0;
+    tollgate_status status;
+
+    changes.toml = str(plan);
+    most = 1 << 16;
+    EXPECT(TOLLGATE_ERR_NOMEM, tollgate_create(NULL, &changes, &engine, &error));
+    CHECK(!strcmp(error.field, "capacity") && strstr(error.message, "plan for less"));
+    config.max_alerts = 1 << 20;
+    config.max_cells = config.max_lines = 100;
+    EXPECT(TOLLGATE_ERR_NOMEM, tollgate_create(&config, &changes, &engine, &error));
+    CHECK(!strcmp(error.field, "alerts"));
+
+    most = (size_t)-1;
+    config.max_alerts = 0;
+    config.max_ids = (uint64_t)1 << 32;
+    EXPECT(TOLLGATE_OK, tollgate_create(&config, &changes, &engine, &error));
+    most = 1 << 16;
+    do {
+        char name[32];
+        sprintf(name, "large-%lu", (unsigned long)ids++);
+        request.id = str(name);
+        request.ttl_ns = SECOND;
+        status = tollgate_reserve(engine, &request, &decision);
+    } while (status == TOLLGATE_OK && ids < 10000000);
+    EXPECT(TOLLGATE_ERR_NOMEM, status);
+    CHECK(ids > 10000 && decision.status == TOLLGATE_ERR_NOMEM);
+    most = (size_t)-1;
+    EXPECT(TOLLGATE_OK, tollgate_reserve(engine, &request, &decision));
+    most = 1 << 16;
+    tollgate_destroy(engine);
+    most = (size_t)-1;
+}
+
 static void *run(void *ctx)
 {
     long *numbers = ctx;
@@ -545,6 +609,7 @@ static void *run(void *ctx)
     EXPECT(TOLLGATE_OK, key_add());
     none = 0;
     tollgate_destroy(engine);
+    large();
     return NULL;
 }
 
