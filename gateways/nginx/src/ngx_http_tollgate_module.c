@@ -316,7 +316,7 @@ ngx_http_tollgate_init(ngx_conf_t *cf)
 }
 
 
-/* The configuration holds: from here on nothing is put back. */
+/* The configuration holds. */
 
 static ngx_int_t
 ngx_http_tollgate_init_module(ngx_cycle_t *cycle)
@@ -335,7 +335,7 @@ ngx_http_tollgate_init_module(ngx_cycle_t *cycle)
     zone = tmcf->zones.elts;
 
     for (i = 0; i < tmcf->zones.nelts; i++) {
-        zone[i]->previous = NULL;
+        zone[i]->configuration = ++zone[i]->shared->configuration;
     }
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);

@@ -71,6 +71,8 @@ typedef struct {
 /* Begins the zone's memory; the region follows, unless it is a file. */
 typedef struct {
     ngx_http_tollgate_counters_t     counters[NGX_HTTP_TOLLGATE_WORKERS];
+    /* number of the configuration that holds; the master alone writes it */
+    ngx_atomic_t                     configuration;
     /* the second in which a line was logged last for a key of this hash */
     ngx_atomic_t                     logged[NGX_HTTP_TOLLGATE_LOG_SLOTS];
 } ngx_http_tollgate_shared_t;
@@ -103,10 +105,7 @@ typedef struct {
     u_char                          *region;
     size_t                           region_len;
     u_char                          *mapping;     /* of the file, by this cycle */
-
-    /* The zone of the running configuration, as long as this one may not take its place. */
-    void                            *previous;
-    unsigned                         changed:1;   /* its plans were put in place in the region */
+    ngx_atomic_uint_t                configuration;
 
     /* of this process */
     tollgate_engine                 *engine;

@@ -164,18 +164,48 @@ class Reload(Case):
         self.assertEqual(server.statuses(2, "/?k=a"), [200, 429])
 
     def test_a_reload_that_fails_later_changes_nothing(self):
-        server = self.started(http_of("quota=2/day"))
+        keyed = "location /keyed { tollgate zone=api key=$arg_k; empty_gif; }"
+        http = lambda plan, more="": http_of(plan, more="tollgate_plans {plans};" + more).replace(STATUS, STATUS + keyed)
+        plans = '[plans.f]\nthrottle = { rate = "%d/h", burst = 3 }\n[subjects.a]\nplans = ["f"]\nkeys = [%s]\n'
+        first, second = '{ id = "1", value = "first" }', '{ id = "2", value = "second" }'
+        off = lambda key: key.replace("}", ", enabled = false }")
+        server = self.started(http("quota=2/day"), plans=plans % (1, first))
+        self.assertEqual(server.get("/keyed?k=first").status, 200)
         taken = free_port()
         with socket.socket() as other:
             other.bind(("127.0.0.1", taken))
             other.listen()
-            more = f"server {{ listen 127.0.0.1:{taken}; }}"
-            server.write(http_of("quota=50/day", more=more))
+            server.plans_file.write_text(plans % (1000, off(first) + ", " + off(second)))
+            server.write(http("quota=50/day", f"server {{ listen 127.0.0.1:{taken}; }}"))
             self.assertIn("bind() to", server.reload())
-            # The master tries again for a while, then it puts the old plans back.
-            wait_until(lambda: "still could not bind" in server.log())
-            time.sleep(0.2)
-        self.assertEqual(server.statuses(4, "/?k=a"), [200, 200, 429, 429])
+            # Neither while the master tries again nor after it.
+            for _ in range(2):
+                self.assertEqual(server.get("/keyed?k=first").status, 200)
+                self.assertEqual(server.get("/keyed?k=second").status, 403)
+                self.assertEqual(server.get("/?k=a").status, 200)
+                wait_until(lambda: "still could not bind" in server.log())
+        self.assertEqual(server.statuses(2, "/?k=a"), [429, 429])
+        self.assertEqual(server.get("/keyed?k=first").status, 429)
+        # What never held is not remembered.
+        server.plans_file.write_text(plans % (1000, f"{first}, {second}"))
+        server.write(http("quota=3/day"))
+        self.assertIsNone(server.reload())
+        self.assertEqual(server.statuses(2, "/?k=a"), [200, 429])
+        time.sleep(4)
+        self.assertEqual(server.get("/keyed?k=second").status, 200)
+
+    def test_subjects_that_come_and_go_do_not_fill_the_zone(self):
+        http = http_of("quota=5/day", zone="zone=api:8m lines=500", limiter="key=$arg_k", more="tollgate_plans {plans};")
+        def plans(n):
+            subjects = (f'[subjects.s{n}-{k}]\nplans = ["f"]\nkeys = [{{ id = "{n}-{k}", value = "key {n} {k}" }}]\n'
+                        for k in range(100))
+            return '[plans.f]\nthrottle = { rate = "1000/s", burst = 5 }\n' + "".join(subjects)
+        server = self.started(http, plans=plans(0), workers=2)
+        for n in range(1, 12):
+            self.assertEqual(set(server.statuses(5, f"/?k=key%20{n - 1}%20{n}".replace("%20", "+"))), {403})
+            server.plans_file.write_text(plans(n))
+            self.assertIsNone(server.reload())
+        self.assertNotIn("no room", server.log())
 
     def test_bad_plans_refuse_the_reload(self):
         http = http_of("quota=5/day", more="tollgate_plans {plans};")
@@ -259,6 +289,23 @@ class File(Case):
             os.kill(wait_until(pid), signal.SIGQUIT)
             wait_until(lambda: not pid_file.exists())
         self.assertNotEqual(old, new)
+
+    def test_a_second_nginx_that_does_not_start_changes_nothing(self):
+        plans = '[plans.f]\n[subjects.a]\nplans = ["f"]\nkeys = [{ id = "1", value = "first"%s }]\n'
+        keyed = "location /keyed { tollgate zone=api key=$arg_k; empty_gif; }"
+        http = lambda plan, file: http_of(plan, zone=f"zone=api:8m file={file}", more="tollgate_plans {plans};") \
+            .replace(STATUS, STATUS + keyed).replace(" reuseport", "")
+        server = self.nginx("", plans=plans % "")
+        region = server.folder / "region"
+        server.write(http("quota=2/day", region))
+        server.start()
+        other = self.nginx("", plans=plans % ", enabled = false")
+        other.port = server.port
+        other.write(http("quota=50/day", region))
+        with self.assertRaisesRegex(AssertionError, "Address already in use"):
+            other.start()
+        self.assertEqual(server.statuses(3, "/?k=a"), [200, 200, 429])
+        self.assertEqual(server.get("/keyed?k=first").status, 200)
 
     def test_a_test_of_the_configuration_leaves_the_file_alone(self):
         server = self.started(http_of("quota=2/day", zone=self.zone()))
