@@ -8,11 +8,30 @@ use super::{EVENT, HEADER};
 /// Records in a heap: as many commits of several words can go on at once.
 const HEAP_RECORDS: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 64 };
 
-/// The same in a region, where threads of several processes meet, and some may be dead.
-const REGION_RECORDS: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 256 };
+/// The same in a region, where threads of several processes meet, and some may be dead: a twentieth of its memory, about.
+/// Powers of two.
+const REGION_RECORDS: Share = if cfg!(any(loom, shuttle)) {
+    Share { of: 1, least: 2, most: 2 }
+} else {
+    Share { of: 1 << 13, least: 8, most: 256 }
+};
 
-/// Changes of limits that a region has room for.
-const REGION_EVENTS: u32 = 1 << 14;
+/// Changes of limits that a region has room for, for its life: another twentieth.
+const REGION_EVENTS: Share = Share { of: 1 << 6, least: 1 << 9, most: 1 << 14 };
+
+/// One for so many cells and lines.
+struct Share {
+    of: u64,
+    least: u32,
+    most: u32,
+}
+
+impl Share {
+    fn befitting(&self, cells: u64, lines: u64) -> u32 {
+        let share = cells.saturating_add(lines) / self.of;
+        u32::try_from(share).unwrap_or(u32::MAX).clamp(self.least, self.most)
+    }
+}
 
 /// Groups that a growing table begins with, at most.
 const FIRST_GROUPS: u64 = if cfg!(any(loom, shuttle)) { 1 } else { 1 << 12 };
@@ -48,7 +67,8 @@ impl Size {
     }
 
     pub(crate) fn region(cells: u64, lines: u64) -> Size {
-        Size { cells, lines, records: REGION_RECORDS, events: REGION_EVENTS, base: None }
+        let records = 1 << REGION_RECORDS.befitting(cells, lines).ilog2();
+        Size { cells, lines, records, events: REGION_EVENTS.befitting(cells, lines), base: None }
     }
 
     /// Bytes of a region.
@@ -83,5 +103,27 @@ impl Size {
         At::try_from(words).ok()?;
         let events = At::try_from(events).ok()?;
         Some(Layout { events, table, lines: At::try_from(lines).ok()?, words })
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_region_has_of_its_own_befits_it() {
+        let mut before = 0;
+        for cells in (0..24).map(|n| 1 << n) {
+            let size = Size::region(cells, cells / 20);
+            let bytes = size.bytes_fixed();
+            assert!(bytes >= before && size.records.is_power_of_two());
+            before = bytes;
+            let own = bytes - Size { records: 1, events: 0, ..size }.bytes_fixed();
+            let most = if cells < 1 << 16 { 150_000 } else { bytes / 8 };
+            assert!(own < most, "{own} of {bytes} for {cells} cells");
+        }
+        // A megabyte.
+        assert!(Size::region(26_000, 1_400).bytes_fixed() < 1_000_000);
+        assert_eq!((Size::region(1 << 30, 0).records, Size::region(1 << 30, 0).events), (256, 16_384));
     }
 }

@@ -131,7 +131,7 @@ ngx_http_tollgate_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "zone \"%V\" of %uz bytes in \"tollgate_zone\" is "
-                           "too small: 5m is enough for a few thousand keys, "
+                           "too small: 1m is enough for 30000 keys, "
                            "32m for a million; \"lines=\" takes 64 bytes each",
                            &zone->name, zone->size);
         return NGX_CONF_ERROR;

@@ -364,7 +364,7 @@ class Full(Case):
     """A zone in which every place is taken by clients that wait for theirs to be full again."""
 
     # As many cells as the smallest zone has.
-    ZONE = "zone=api:5m lines=1"
+    ZONE = "zone=api:1m lines=1"
 
     def fill(self, server, name, most=200_000):
         """Sends new keys until hardly one of them finds room; how many did."""
@@ -392,6 +392,13 @@ class Full(Case):
         self.assertGreaterEqual(zone["requests"]["zone_full"], 1)
         self.assertEqual(zone["cells"]["used"], let_in + 1 + (zone["requests"]["ok"] - let_in - 2))
         self.assertIn('rejecting request, no room, by zone "api"', server.log())
+
+    def test_four_times_the_keys_that_limit_req_holds(self):
+        server = self.started(http_of("throttle=1/h burst=1", zone="zone=api:1m"))
+        # limit_req holds 8,092 in a megabyte, and forgets the oldest from there on.
+        found = server.pipeline(f"/?k=key{n:07}" for n in range(4 * 8_092))
+        self.assertEqual(found.index(503) if 503 in found else None, None)
+        self.assertEqual(server.statuses(2, "/?k=key0000000"), [429, 429])
 
     def test_pass(self):
         passes = "location /pass { tollgate zone=api key=$arg_k plan=p zone_full=pass; empty_gif; }"
@@ -457,7 +464,7 @@ class BadConfiguration(Case):
         for http, *words in [
             ("tollgate_zone zone=api;", "tollgate_zone", '"api"', "NAME:SIZE"),
             ("tollgate_zone zone=api:x;", "tollgate_zone", '"x"', "32m"),
-            ("tollgate_zone zone=api:64k;", "tollgate_zone", "65536", "too small", "5m"),
+            ("tollgate_zone zone=api:64k;", "tollgate_zone", "65536", "too small", "1m"),
             ("tollgate_zone zone=api:8m lines=many;", "lines=many", "lines=10000"),
             ("tollgate_zone zone=api:8m color=red;", "color=red", "zone=NAME:SIZE"),
             ("tollgate_zone file=/tmp/x;", "tollgate_zone", "zone=NAME:SIZE"),
