@@ -253,6 +253,10 @@ ngx_http_tollgate_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_TOLLGATE_HEADERS_OFF);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
 
+    /* "if" and "limit_except" take the handler over */
+    ngx_conf_merge_uint_value(conf->status_page, prev->status_page,
+                              NGX_CONF_UNSET_UINT);
+
     return NGX_CONF_OK;
 }
 

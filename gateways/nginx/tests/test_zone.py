@@ -391,7 +391,7 @@ class Full(Case):
         zone = zone_of(server)
         self.assertGreaterEqual(zone["requests"]["zone_full"], 1)
         self.assertEqual(zone["cells"]["used"], let_in + 1 + (zone["requests"]["ok"] - let_in - 2))
-        self.assertIn('rejecting request, no room, by zone "api"', server.log())
+        self.assertIn('limiting requests, excess: 1.000 by zone "api", no room, client', server.log())
 
     def test_four_times_the_keys_that_limit_req_holds(self):
         server = self.started(http_of("throttle=1/h burst=1", zone="zone=api:1m"))
@@ -433,7 +433,8 @@ class Full(Case):
 class StatusPage(Case):
     def test_json_and_prometheus(self):
         more = "tollgate_zone zone=b:5m file={folder}/b;"
-        server = self.started(http_of("quota=2/day", more=more), workers=2)
+        http = http_of("quota=2/day", more=more)
+        server = self.started(http.replace("page json;", "page json; if ($arg_if) { set $x 1; }"), workers=2)
         self.assertEqual(server.statuses(5, "/?k=a"), [200, 200, 429, 429, 429])
         answer = server.get("/status")
         self.assertEqual(answer.headers["Content-Type"], "application/json")
@@ -451,6 +452,7 @@ class StatusPage(Case):
         self.assertIn('tollgate_nginx_places{zone="api",kind="cells",state="used"} 1\n', text)
         for line in text.splitlines():
             self.assertRegex(line, r'^(# (HELP|TYPE) \w+ .+|\w+\{[^{}]+\} \d+)$')
+        self.assertEqual(server.get("/status?if=1").headers["Content-Type"], "application/json")
         self.assertEqual(server.get("/status", method="HEAD").body, b"")
         self.assertEqual(server.get("/status", method="POST", body=b"x").status, 405)
 
@@ -477,6 +479,10 @@ class BadConfiguration(Case):
             (good + "tollgate_plan q burst=3;", "burst=", "throttle=10/s"),
             (good + "tollgate_plan q throttle=1/s delay=x;", "delay=x", "delay=300ms"),
             (good + "tollgate_plan q lease=1s;", "lease=", "concurrency="),
+            (good + "tollgate_plan q throttle=1/s delay=400000d;", "delay=400000d", "500 years"),
+            (good + "tollgate_plan q concurrency=1 lease=400000d;", "lease=400000d", "500 years"),
+            (good + "tollgate_plans {plans}; tollgate_plan q throttle=fast;", '"tollgate_plan"', "plans.q.throttle"),
+            (good + "tollgate_plans {plans}; tollgate_pepper a:b {folder}/nginx.conf;", '"tollgate_pepper"', "a:b"),
             (good + "tollgate_plans {folder}/none;", "none", "No such file"),
             (good + "tollgate_pepper a {plans};", "tollgate_pepper", "at least 16"),
             (limiter("key=a plan=p"), "tollgate", "zone=NAME"),
@@ -491,6 +497,8 @@ class BadConfiguration(Case):
             (limiter("zone=api key=a prefix=129"), "prefix=129", "1 to 128"),
             (limiter("zone=api key=a settle=tokens"), "settle=tokens", "settle=bytes"),
             (limiter("zone=api key=a speed=1"), "speed=1", "stage="),
+            (limiter("zone=api key=a settle=bytes; tollgate zone=api key=b cost=5"), "cost=5", "settle=bytes"),
+            (limiter("zone=api key=a cost=$arg_c; tollgate zone=api key=b settle=bytes"), "cost=", "settle=bytes"),
             (limiter("zone=api key=a plan=p; tollgate zone=b key=a plan=p") + "tollgate_zone zone=b:8m;", '"b"', '"api"'),
             (limiter("zone=api key=a plan=p; tollgate_status 200"), "tollgate_status", '"200"', "400 to 599"),
             (limiter("zone=api key=a plan=p; tollgate_key_status 429"), "tollgate_key_status", "401 or 403"),
