@@ -131,6 +131,11 @@
  * one. Never more is admitted; while an eighth of the burst or less is left, some are refused early. For throttles that
  * are the only limit of their subject or pool, with a burst of 192 or more, in private memory; elsewhere it has no effect. */
 #define TOLLGATE_CONFIG_LEASES 8
+
+/* What a region holds stays as it is found: limits keep their rates, sizes and windows, keys their states, and nobody gives
+ * back room, whatever the changes that the engine is made with say; what is new is made room for. So it shows whether they
+ * are right and fit, before another engine puts them in place, and who comes late does not undo what others have changed since. */
+#define TOLLGATE_CONFIG_AS_FOUND 16
 /* A new anonymous subject is refused when the capacity is used up: TOLLGATE_STORE_FULL. */
 #define TOLLGATE_FULL_REFUSE 0
 /* Its own limits are left out. */
@@ -149,6 +154,10 @@
 #define TOLLGATE_KEY_ON 1
 /* Switched off. */
 #define TOLLGATE_KEY_OFF 2
+
+/* These are all plans and subjects there are: what is not named is removed. In a region whoever is not named gives back
+ * the room that was kept for it, whichever process named it; what counts of it stays for as long as it counts. */
+#define TOLLGATE_CHANGES_COMPLETE 1
 /* Changed with every incompatible change of this header. (Before 1.0 the minor version changes with it.) */
 #define TOLLGATE_VERSION_MAJOR 0
 /* Raised with every addition to this header. */
@@ -372,7 +381,7 @@ typedef struct tollgate_subject {
 typedef struct tollgate_changes {
     /* sizeof(tollgate_changes). */
     uint32_t struct_size;
-    /* Must be 0. */
+    /* TOLLGATE_CHANGES_... or 0. */
     uint32_t flags;
     /* A plan file: JSON if its name ends in ".json", else TOML. */
     struct tollgate_str path;

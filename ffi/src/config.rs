@@ -8,15 +8,16 @@ use crate::guard::{array, growable, named};
 use crate::snapshot::read_whole;
 use crate::status::Failure;
 use crate::types::{
-    TOLLGATE_CONFIG_KEY_FORMAT, TOLLGATE_CONFIG_LEASES, TOLLGATE_CONFIG_MANUAL_CLOCK,
-    TOLLGATE_CONFIG_TOUCHED, TOLLGATE_FULL_EVICT_SMALLEST, TOLLGATE_FULL_PASS, TOLLGATE_FULL_REFUSE,
-    tollgate_config, tollgate_pepper,
+    TOLLGATE_CONFIG_AS_FOUND, TOLLGATE_CONFIG_KEY_FORMAT, TOLLGATE_CONFIG_LEASES,
+    TOLLGATE_CONFIG_MANUAL_CLOCK, TOLLGATE_CONFIG_TOUCHED, TOLLGATE_FULL_EVICT_SMALLEST, TOLLGATE_FULL_PASS,
+    TOLLGATE_FULL_REFUSE, tollgate_config, tollgate_pepper,
 };
 
 const FLAGS: u32 = TOLLGATE_CONFIG_TOUCHED
     | TOLLGATE_CONFIG_KEY_FORMAT
     | TOLLGATE_CONFIG_MANUAL_CLOCK
-    | TOLLGATE_CONFIG_LEASES;
+    | TOLLGATE_CONFIG_LEASES
+    | TOLLGATE_CONFIG_AS_FOUND;
 
 /// Room for names if the caller does not say.
 const NAMES: u32 = 1_024;
@@ -75,6 +76,9 @@ pub(crate) unsafe fn builder(config: &tollgate_config) -> Result<EngineBuilder, 
     }
     if config.flags & TOLLGATE_CONFIG_LEASES != 0 {
         builder = builder.leases();
+    }
+    if config.flags & TOLLGATE_CONFIG_AS_FOUND != 0 {
+        builder = builder.as_found();
     }
     builder = builder.when_full(match config.when_full {
         TOLLGATE_FULL_REFUSE => WhenFull::Refuse,

@@ -8,15 +8,17 @@ use crate::guard::{array, named};
 use crate::status::Failure;
 use crate::text::{definition, id};
 use crate::types::{
-    TOLLGATE_CONCURRENCY, TOLLGATE_KEY_AS_IT_IS, TOLLGATE_KEY_OFF, TOLLGATE_KEY_ON, TOLLGATE_PER_SUBJECT,
-    TOLLGATE_PLAN_OBSERVE, TOLLGATE_POOL, TOLLGATE_QUOTA, TOLLGATE_THROTTLE, tollgate_changes, tollgate_key,
-    tollgate_limit, tollgate_plan, tollgate_str, tollgate_subject,
+    TOLLGATE_CHANGES_COMPLETE, TOLLGATE_CONCURRENCY, TOLLGATE_KEY_AS_IT_IS, TOLLGATE_KEY_OFF,
+    TOLLGATE_KEY_ON, TOLLGATE_PER_SUBJECT, TOLLGATE_PLAN_OBSERVE, TOLLGATE_POOL, TOLLGATE_QUOTA,
+    TOLLGATE_THROTTLE, tollgate_changes, tollgate_key, tollgate_limit, tollgate_plan, tollgate_str,
+    tollgate_subject,
 };
 
 /// Reads what the structs say. Whether it is right in itself is for the library to say, when it is put in place.
 pub(crate) unsafe fn read(raw: &tollgate_changes) -> Result<Changes, Failure> {
-    if raw.flags != 0 {
-        return Err(Failure::argument("changes.flags", "must be 0"));
+    if raw.flags & !TOLLGATE_CHANGES_COMPLETE != 0 {
+        let problem = format!("{:#x} has unknown bits: at most {TOLLGATE_CHANGES_COMPLETE:#x}", raw.flags);
+        return Err(Failure::argument("changes.flags", &problem));
     }
     // SAFETY: the caller's promises, here and below.
     unsafe {
@@ -38,7 +40,7 @@ pub(crate) unsafe fn read(raw: &tollgate_changes) -> Result<Changes, Failure> {
         for name in strings(raw.removed_subjects, raw.n_removed_subjects, "changes", "removed_subjects")? {
             changes = changes.remove_subject(name);
         }
-        Ok(changes)
+        Ok(if raw.flags & TOLLGATE_CHANGES_COMPLETE != 0 { changes.complete() } else { changes })
     }
 }
 

@@ -341,6 +341,10 @@ pub const TOLLGATE_CONFIG_MANUAL_CLOCK: u32 = 4;
 /// one. Never more is admitted; while an eighth of the burst or less is left, some are refused early. For throttles that
 /// are the only limit of their subject or pool, with a burst of 192 or more, in private memory; elsewhere it has no effect.
 pub const TOLLGATE_CONFIG_LEASES: u32 = 8;
+/// What a region holds stays as it is found: limits keep their rates, sizes and windows, keys their states, and nobody gives
+/// back room, whatever the changes that the engine is made with say; what is new is made room for. So it shows whether they
+/// are right and fit, before another engine puts them in place, and who comes late does not undo what others have changed since.
+pub const TOLLGATE_CONFIG_AS_FOUND: u32 = 16;
 
 /// A new anonymous subject is refused when the capacity is used up: TOLLGATE_STORE_FULL.
 pub const TOLLGATE_FULL_REFUSE: u32 = 0;
@@ -497,6 +501,10 @@ pub struct tollgate_subject {
     pub reserved: [u64; 3],
 }
 
+/// These are all plans and subjects there are: what is not named is removed. In a region whoever is not named gives back
+/// the room that was kept for it, whichever process named it; what counts of it stays for as long as it counts.
+pub const TOLLGATE_CHANGES_COMPLETE: u32 = 1;
+
 /// Plans and subjects to put in place as one: those named are replaced or removed, the others stay. They come from a
 /// plan file (at most one of `path`, `toml` and `json`), from structs, or from both; what is in both is as the struct
 /// says. Begin with TOLLGATE_CHANGES_INIT. [growable]
@@ -505,7 +513,7 @@ pub struct tollgate_subject {
 pub struct tollgate_changes {
     /// sizeof(tollgate_changes).
     pub struct_size: u32,
-    /// Must be 0.
+    /// TOLLGATE_CHANGES_... or 0.
     pub flags: u32,
     /// A plan file: JSON if its name ends in ".json", else TOML.
     pub path: tollgate_str,

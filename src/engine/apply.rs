@@ -23,15 +23,22 @@ impl World {
         now: u64,
         peppers: &Peppers,
         owners: &Owners,
-        shared: Option<(&Store, &dyn KnownKeys)>,
+        place: Place<'_>,
     ) -> Result<World, ApplyError> {
         let mut directory = Directory::clone(&self.directory);
-        let compiled = match shared {
-            None => compile(changes, owners, &mut Private { directory: &mut directory, owners }, now)?,
-            Some((store, _)) => {
-                compile(changes, owners, &mut Shared { directory: &mut directory, owners, store }, now)?
+        let mut private;
+        let mut shared;
+        let (ledger, keys): (&mut dyn Ledger, Option<&dyn KnownKeys>) = match place {
+            Place::Private { most } => {
+                private = Private { directory: &mut directory, owners, most };
+                (&mut private, None)
+            }
+            Place::Shared { store, keys, keeps } => {
+                shared = Shared { directory: &mut directory, owners, store, keeps };
+                (&mut shared, Some(keys))
             }
         };
+        let compiled = compile(changes, owners, ledger, now)?;
         let compiled: Vec<_> =
             compiled.into_iter().map(|(name, plan)| (directory.plan_number(name), plan)).collect();
         let mut world = self.with_directory(directory);
@@ -51,7 +58,7 @@ impl World {
         let subjects = || world.subjects.values().filter(|subject| affected(subject));
         subjects().try_for_each(|subject| world.check_plans_in_place(subject))?;
         subjects().try_for_each(|subject| world.check_one_plan_per_stage(subject))?;
-        world.change_keys(listed, self, shared.map(|(_, keys)| keys))?;
+        world.change_keys(listed, self, keys)?;
         Ok(world)
     }
 
@@ -251,6 +258,14 @@ fn compile<'c>(
         }
     }
     Ok(compiled)
+}
+
+/// Where changes take place.
+pub(super) enum Place<'a> {
+    /// In the world alone, with room for so many events.
+    Private { most: u64 },
+    /// In memory that processes share; `keeps`: what is there stays as it is.
+    Shared { store: &'a Store, keys: &'a dyn KnownKeys, keeps: bool },
 }
 
 /// States of keys that other processes may have changed.

@@ -71,6 +71,11 @@ impl Entry {
         self.slots.clear();
     }
 
+    /// Whether there is anything that a settlement or a release could change.
+    pub(super) fn holds_something(&self) -> bool {
+        !self.parts.is_empty() || !self.slots.is_empty()
+    }
+
     /// Whether a new id may take its place.
     fn is_of_the_past(&self) -> bool {
         self.closed || self.late_from.is_none()

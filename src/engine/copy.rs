@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::apply::Place;
 use super::snapshot::Snapshot;
 use super::world::World;
 use super::{Clock, Engine, EngineBuilder, Owners, ledger, region};
@@ -49,7 +50,13 @@ impl EngineBuilder {
             let before = World::default().with_directory(directory);
             let now = if before.covers(1) { engine.now() } else { Nanos::ZERO };
             // The plans only say which lines belong together. What they bring along stands in this world's directory alone.
-            let world = before.changed(&self.changes, now.get(), peppers, &engine.owners, None)?;
+            let world = before.changed(
+                &self.changes,
+                now.get(),
+                peppers,
+                &engine.owners,
+                Place::Private { most: u64::MAX },
+            )?;
             engine.world.set(Arc::new(world));
             let mut bytes = Vec::new();
             engine.write_snapshot(&mut bytes).map_err(|error| ApplyError::Snapshot(error.to_string()))?;

@@ -81,9 +81,15 @@ impl Engine {
         mut entry: Option<&mut Entry>,
     ) -> Result<(), Attempt> {
         let now = draft.now;
-        if let Some(entry) = entry.as_deref_mut() {
-            entry.clear();
-        }
+        // What a plan that observes would refuse is not settled either.
+        let refused: SmallVec<[usize; 2]> = match entry {
+            None => SmallVec::new(),
+            Some(_) => judged
+                .iter()
+                .filter(|judged| seats[judged.seat].observe && !judged.accepts())
+                .map(|judged| seats[judged.seat].part)
+                .collect(),
+        };
         for judged in judged.iter_mut() {
             let (seat, debited) = (&seats[judged.seat], debits[judged.seat]);
             let mut debit = None;
@@ -116,6 +122,9 @@ impl Engine {
                     }
                 }
                 _ => {}
+            }
+            if refused.contains(&seat.part) {
+                continue;
             }
             if let Some(entry) = entry.as_deref_mut() {
                 let what = match &judged.limit.kind {

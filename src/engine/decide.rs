@@ -135,7 +135,13 @@ impl Engine {
             let mut judged = judge_all(world, &sets, &seats, now)?;
             let (mut decision, debits) = conclude(&seats, &judged, observes);
             let admitted = decision.verdict.is_allowed();
-            let noted = entry.is_some() && admitted && decision.would_deny != Some(true);
+            // Of a request that only plans which observe judge, and would refuse, nothing is noted.
+            let noted = entry.is_some()
+                && admitted
+                && (decision.would_deny != Some(true) || seats.iter().any(|seat| !seat.observe));
+            if let Some(entry) = entry.as_deref_mut() {
+                entry.clear();
+            }
             if mode == Mode::Check && (debits.iter().any(|&debits| debits) || noted) {
                 match self.debit(world, &seats, &mut judged, &debits, now, entry.as_deref_mut()) {
                     Attempt::Done => {}

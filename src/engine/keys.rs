@@ -3,14 +3,18 @@
 //! Quota word 0: bit 0 set, bit 1 enabled, bit 2 revoked, bit 3 expires, bit 4 unlisted, bits 8..72 the first instant at which
 //! it is revoked; quota word 1: the first instant at which it is expired. Revoked never goes back. A key that was unlisted keeps its state for processes that still
 //! list it, and begins anew, but for being revoked, when it is listed again.
+//!
+//! A line that is not set is room for a state that no process has given yet. A line is pinned while its key is listed, and for
+//! ever once that is revoked; of one that is not, nothing is lost.
 
 use super::Engine;
 use super::apply::KnownKeys;
 use super::decide::{ATTEMPTS, Held};
+use super::kinds::Kind;
 use super::owners::OwnerKind;
-use super::state::head_tag;
+use super::world::World;
 use crate::key::{Digest, KeyState};
-use crate::store::{Claim, Head, NoRoom, raised};
+use crate::store::raised;
 
 const SET: u128 = 1;
 const ENABLED: u128 = 2;
@@ -36,8 +40,18 @@ fn words(state: KeyState) -> (u128, u128) {
     (flags, state.expires.unwrap_or(0).into())
 }
 
+/// Whether nothing is lost with the line of these flags.
+fn is_spare(flags: u128) -> bool {
+    flags & SET == 0 || flags & (UNLISTED | REVOKED) == UNLISTED
+}
+
+/// In how many nanoseconds a key's line is of no use; `None`: never, as far as one can tell.
+pub(super) fn age(&[_, _, flags, _]: &[u128; 4]) -> Option<u64> {
+    is_spare(flags).then_some(0)
+}
+
 impl Engine {
-    fn key_hash(&self, digest: &Digest) -> u64 {
+    pub(super) fn key_hash(&self, digest: &Digest) -> u64 {
         // No line of limits has the number 0.
         self.owners.hash(self.owners.owner(OwnerKind::Key, &digest.bytes), 0)
     }
@@ -64,11 +78,26 @@ impl Engine {
 
     /// Lets all processes know that a key was unlisted.
     pub(super) fn unlist_key(&self, digest: &Digest) {
-        let same = |known: Option<KeyState>| known.unwrap_or_default();
-        if self.shared_key(digest).is_some() {
-            // There is room: the line is there.
-            let _ = self.write_key(digest, &same, UNLISTED);
-        }
+        self.unlist(self.key_hash(digest));
+    }
+
+    /// The same by the hash of its line; whether nothing is lost with that.
+    pub(super) fn unlist(&self, hash: u64) -> bool {
+        let state = self.write_key(hash, &|flags, expires| {
+            (if flags & SET == 0 { 0 } else { flags | UNLISTED }, expires)
+        });
+        state.is_some_and(|(flags, _)| is_spare(flags))
+    }
+
+    /// Makes room for a key's state, noted in `made` if it is new; `None` if there is none.
+    pub(super) fn keep_key(
+        &self,
+        world: &World,
+        digest: &Digest,
+        now: u64,
+        made: &mut Vec<u64>,
+    ) -> Option<()> {
+        self.keep(world, self.key_hash(digest), &Kind::Key.fresh(), now, made)
     }
 
     /// Changes the state that all processes share; `None` if there is no room for it.
@@ -77,40 +106,28 @@ impl Engine {
         digest: &Digest,
         change: &dyn Fn(Option<KeyState>) -> KeyState,
     ) -> Option<KeyState> {
-        self.write_key(digest, change, 0)
-    }
-
-    fn write_key(
-        &self,
-        digest: &Digest,
-        change: &dyn Fn(Option<KeyState>) -> KeyState,
-        more: u128,
-    ) -> Option<KeyState> {
-        let hash = self.key_hash(digest);
-        for _ in 0..ATTEMPTS {
-            let mut txn = self.store.transaction();
-            let (line, old) = match self.look(hash).0 {
-                Held::Line { line, words } => (line, words),
-                Held::Cell { .. } => return None,
-                Held::Nowhere => match txn.claim(hash, Claim::Line { pinned: true }, false, &|_, _| None) {
-                    Ok((line, _)) => {
-                        let line = line?;
-                        (line, txn.read_line(line))
-                    }
-                    Err(NoRoom::Taken) => continue,
-                    Err(NoRoom::Full) => return None,
-                },
-            };
-            let known = (Head::of(old[0]).tag == head_tag(hash)).then(|| of_words(old[2], old[3])).flatten();
+        self.keep_key(&self.world.get(), digest, self.now().get(), &mut Vec::new())?;
+        let change = |flags, expires| {
+            let known = of_words(flags, expires);
             let mut state = change(known);
             state.revoke(known.and_then(|known| known.revoked));
-            let (flags, expires) = words(state);
-            txn.write(line.head(), old[0], Head { tag: head_tag(hash), ..Head::default() }.word());
-            txn.write(line.count(), old[1], raised(old[1], 1));
-            txn.write(line.quota(0), old[2], flags | more);
-            txn.write(line.quota(1), old[3], expires);
+            words(state)
+        };
+        self.write_key(self.key_hash(digest), &change).and_then(|(flags, expires)| of_words(flags, expires))
+    }
+
+    /// Changes flags and expiry of a key that has a line; gives what they are then.
+    fn write_key(&self, hash: u64, change: &dyn Fn(u128, u128) -> (u128, u128)) -> Option<(u128, u128)> {
+        for _ in 0..ATTEMPTS {
+            let Held::Line { line, words } = self.look(hash).0 else { return None };
+            let (flags, expires) = change(words[2], words[3]);
+            let mut txn = self.store.transaction();
+            // Had the line gone to another, its count would be another.
+            txn.write(line.count(), words[1], raised(words[1], 1));
+            txn.write(line.quota(0), words[2], flags);
+            txn.write(line.quota(1), words[3], expires);
             if txn.commit() {
-                return Some(state);
+                return Some((flags, expires));
             }
         }
         None

@@ -7,7 +7,7 @@ use super::debit::Draft;
 use super::decide::{ATTEMPTS, Held};
 use super::state::{self, Raw, head_tag};
 use super::world::World;
-use super::{Engine, beside, rows, slots};
+use super::{Engine, beside, keys, rows, slots};
 use crate::calendar::Date;
 use crate::store::{Claim, Content, Head, Line, NoRoom, Txn};
 use crate::sync::spin_loop;
@@ -88,7 +88,7 @@ impl Kind {
     /// In how many nanoseconds after `now` a line of this kind will be of no use; `None`: never.
     pub(super) fn age(self, world: &World, words: &[u128; 4], now: u64) -> Option<u64> {
         match self {
-            Kind::Key => None,
+            Kind::Key => keys::age(words),
             Kind::Beside { line, slot } => {
                 let schedule = &world.directory.shape(line)?.quotas[slot].as_ref()?.schedule;
                 beside::Companion::of(words).age(schedule, now)

@@ -9,6 +9,8 @@ use crate::sync::spin_loop;
 pub(super) struct Private<'a> {
     pub directory: &'a mut Directory,
     pub owners: &'a Owners,
+    /// Events that there is room for.
+    pub most: u64,
 }
 
 impl Ledger for Private<'_> {
@@ -17,7 +19,14 @@ impl Ledger for Private<'_> {
     }
 
     fn record(&mut self, event: &Event) -> Result<(), TooMany> {
+        if self.directory.events() >= self.most {
+            return Err(TooMany::Events);
+        }
         self.directory.apply(Some(event))
+    }
+
+    fn keeps(&self) -> bool {
+        false
     }
 
     fn identity(&self, parts: &[&str]) -> u128 {
@@ -29,6 +38,8 @@ pub(super) struct Shared<'a> {
     pub directory: &'a mut Directory,
     pub owners: &'a Owners,
     pub store: &'a Store,
+    /// Whether what is there stays as it is.
+    pub keeps: bool,
 }
 
 impl Ledger for Shared<'_> {
@@ -56,6 +67,10 @@ impl Ledger for Shared<'_> {
             }
         }
         Err(TooMany::Events)
+    }
+
+    fn keeps(&self) -> bool {
+        self.keeps
     }
 
     fn identity(&self, parts: &[&str]) -> u128 {

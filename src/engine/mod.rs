@@ -137,6 +137,7 @@ pub struct EngineBuilder {
     alerts: usize,
     key_format: Option<KeyFormat>,
     snapshot: Option<Snapshot>,
+    as_found: bool,
 }
 
 impl EngineBuilder {
@@ -280,7 +281,7 @@ impl EngineBuilder {
         let before = World::default().with_directory(directory);
         // What has begun goes on at the present instant, what begins has always been so.
         let now = if before.covers(1) { engine.now() } else { Nanos::ZERO };
-        engine.put_in_place(&before, &self.changes, now.get())?;
+        engine.put_in_place(&before, &self.changes, now.get(), self.as_found)?;
         if let Some(snapshot) = &self.snapshot {
             engine.begin_from(snapshot, now).map_err(|error| ApplyError::Snapshot(error.to_string()))?;
         }
@@ -331,12 +332,8 @@ impl Engine {
             alerts: alerts::DEFAULT_ROOM,
             key_format: None,
             snapshot: None,
+            as_found: false,
         }
-    }
-
-    /// Begins an engine whose state is in memory that other processes share.
-    pub fn attach(region: Region) -> EngineBuilder {
-        Engine::builder().region(region)
     }
 
     /// An engine from a plan file.
@@ -428,7 +425,7 @@ impl Engine {
     pub fn apply_at(&self, changes: &Changes, now: Nanos) -> Result<(), ApplyError> {
         let _writer = self.writer.lock();
         let world = self.world_at(now);
-        self.put_in_place(&world, changes, now.get())
+        self.put_in_place(&world, changes, now.get(), false)
     }
 
     /// Switches a key on. An expired or revoked key stays as it is.
@@ -551,7 +548,7 @@ impl Engine {
             let event = Event::Base { at: now.get() };
             let recorded = if self.shared {
                 let (directory, owners, store) = (&mut directory, &self.owners, &self.store);
-                ledger::Shared { directory, owners, store }.record(&event)
+                ledger::Shared { directory, owners, store, keeps: false }.record(&event)
             } else {
                 directory.apply(Some(&event))
             };

@@ -4,6 +4,7 @@ use core::fmt;
 use core::ptr::NonNull;
 use std::path::Path;
 
+use super::{Engine, EngineBuilder};
 use crate::error::RegionError;
 use crate::store::{CLOCK, Entry, Memory, Store};
 use crate::time::{SystemClock, boot_id};
@@ -95,6 +96,44 @@ impl Region {
         memory
             .map(|memory| Region { memory, copied: false })
             .ok_or(RegionError::Damaged { what: "alignment" })
+    }
+}
+
+impl Engine {
+    /// Begins an engine whose state is in memory that other processes share.
+    pub fn attach(region: Region) -> EngineBuilder {
+        Engine::builder().region(region)
+    }
+}
+
+impl EngineBuilder {
+    /// Leaves what a region holds as it was found: limits that are there keep their rates, sizes and windows, keys their
+    /// states, and nobody gives back room, whatever [`changes`](EngineBuilder::changes) say. What is new is made room
+    /// for. So it shows whether the changes are right and fit, before they take effect by another engine; and a process
+    /// that came late does not undo what others have changed since. Later changes take effect as ever.
+    ///
+    /// ```
+    /// use tollgate::{Capacity, Changes, Engine, Plan, Quota, Region, Request};
+    /// # let path = std::env::temp_dir().join(format!("tollgate-as-found-doc-{}", std::process::id()));
+    /// let capacity = Capacity::new().cells(1_000).lines(100);
+    /// let limited = |limit| Changes::new().plan("free", Plan::new().quota(Quota::new(limit, "day")));
+    /// let attached = |limit| {
+    ///     let region = Region::file(&path, capacity.region_bytes())?;
+    ///     Ok::<_, tollgate::ApplyError>(Engine::attach(region).capacity(capacity).changes(limited(limit)))
+    /// };
+    /// let live = attached(1)?.build()?;
+    /// attached(9)?.as_found().build()?;
+    /// let visitor = Request::anonymous("free", "192.0.2.1");
+    /// assert!(live.check(&visitor).is_allowed());
+    /// assert!(!live.check(&visitor).is_allowed());
+    /// attached(9)?.build()?;
+    /// assert!(live.check(&visitor).is_allowed());
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn as_found(mut self) -> EngineBuilder {
+        self.as_found = true;
+        self
     }
 }
 

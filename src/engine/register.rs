@@ -1,10 +1,11 @@
 //! Room for the state of registered subjects and pools: made when they are defined, kept until they are gone.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Engine;
-use super::apply::KnownKeys;
+use super::apply::Place;
 use super::decide::ATTEMPTS;
 use super::kinds::Kind;
 use super::slots;
@@ -17,21 +18,44 @@ use crate::store::{Claim, Content, NoRoom, Txn};
 /// Hashes and what their lines begin with.
 type Lines = BTreeMap<u64, Raw>;
 
+/// These changes, of which complete ones name everything that goes.
+fn with_all_that_goes<'c>(before: &World, changes: &'c Changes) -> Cow<'c, Changes> {
+    if !changes.complete {
+        return Cow::Borrowed(changes);
+    }
+    let mut all = changes.clone();
+    for name in before.subjects.keys() {
+        all.subjects.entry(name.to_string()).or_insert(None);
+    }
+    for plan in before.plans.iter().flatten() {
+        all.plans.entry(plan.name.to_string()).or_insert(None);
+    }
+    Cow::Owned(all)
+}
+
 impl Engine {
     /// Puts `before` with `changes` in place: the state of what is new first, then the plans that lead to it. The
-    /// caller holds `writer`, or is the only one who knows the engine.
-    pub(super) fn put_in_place(&self, before: &World, changes: &Changes, now: u64) -> Result<(), ApplyError> {
-        let mut next = before.changed(changes, now, &self.peppers, &self.owners, None)?;
+    /// caller holds `writer`, or is the only one who knows the engine. With `as_found` what processes share stays as it is.
+    pub(super) fn put_in_place(
+        &self,
+        before: &World,
+        changes: &Changes,
+        now: u64,
+        as_found: bool,
+    ) -> Result<(), ApplyError> {
+        let changes = &*with_all_that_goes(before, changes);
+        let most = if self.shared { self.store.event_room() } else { u64::MAX };
+        let changed = |place| before.changed(changes, now, &self.peppers, &self.owners, place);
+        let mut next = changed(Place::Private { most })?;
         if self.shared {
             // Everything was found to be right: now for all processes.
-            let shared = Some((&self.store, self as &dyn KnownKeys));
-            next = before.changed(changes, now, &self.peppers, &self.owners, shared)?;
+            next = changed(Place::Shared { store: &self.store, keys: self, keeps: as_found })?;
         }
         let touched = |name: &str| changes.subjects.contains_key(name) || !changes.plans.is_empty();
         let mut made = Vec::new();
         let mut result = self.make_lines(&next, changes, now, &touched, &mut made);
         if result.is_ok() && self.shared {
-            result = self.share_keys(&next, changes);
+            result = self.share_keys(&next, changes, now, as_found, &mut made);
         }
         if let Err(error) = result {
             made.iter().for_each(|&hash| self.let_go(hash));
@@ -58,9 +82,28 @@ impl Engine {
                 .for_each(|digest| self.unlist_key(digest));
         }
         self.carry_debits(&next);
-        self.world.set(Arc::new(next));
+        let next = Arc::new(next);
+        self.world.set(next.clone());
         gone.keys().for_each(|&hash| self.let_go(hash));
+        if changes.complete && self.shared && !as_found {
+            self.let_others_go(&next);
+        }
         Ok(())
+    }
+
+    /// Leaves to whoever needs it what any process ever kept for those that `world` does not know.
+    fn let_others_go(&self, world: &World) {
+        let subjects = world.subjects.values().flat_map(|subject| self.subject_lines(world, subject));
+        let pools = world.plans.iter().flatten().flat_map(|plan| self.pool_lines(world, &plan.name));
+        let keys = world.keys.records().map(|record| self.key_hash(&record.digest));
+        let kept: HashSet<_> =
+            subjects.chain(pools).map(|(hash, _)| hash).chain(keys).map(head_tag).collect();
+        for head in self.store.pinned_heads().filter(|head| !kept.contains(&head.tag)) {
+            let key = head.segment == 0 && Kind::of(head) == Some(Kind::Key);
+            if !key || self.unlist(head.tag) {
+                self.let_go(head.tag);
+            }
+        }
     }
 
     fn make_lines(
@@ -90,14 +133,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets all processes know the states of the keys that `changes` lists.
-    fn share_keys(&self, next: &World, changes: &Changes) -> Result<(), ApplyError> {
+    /// Lets all processes know the states of the keys that `changes` lists, or, with `as_found`, makes room for them.
+    fn share_keys(
+        &self,
+        next: &World,
+        changes: &Changes,
+        now: u64,
+        as_found: bool,
+        made: &mut Vec<u64>,
+    ) -> Result<(), ApplyError> {
         let lists =
             |spec: &Option<crate::plan::Subject>| spec.as_ref().is_some_and(|spec| spec.keys.is_some());
         let listed = changes.subjects.iter().filter(|(_, spec)| lists(spec));
         for subject in listed.filter_map(|(name, _)| next.subjects.get(name.as_str())) {
             for record in subject.keys.iter().filter_map(|digest| next.keys.by_digest(digest)) {
-                self.share_key(&record.digest, &|_| record.state).ok_or_else(|| {
+                let room = self.keep_key(next, &record.digest, now, made).and_then(|()| match as_found {
+                    true => Some(()),
+                    false => self.share_key(&record.digest, &|_| record.state).map(|_| ()),
+                });
+                room.ok_or_else(|| {
                     let problem = "there is no room for the state of its keys: plan for more capacity";
                     ApplyError::capacity(format!("subjects.{}", shown(&subject.name)), problem)
                 })?;
@@ -141,7 +195,15 @@ impl Engine {
     }
 
     /// Makes a line for `hash` that nobody else is given, and notes in `made` what was not kept before.
-    fn keep(&self, world: &World, hash: u64, fresh: &Raw, now: u64, made: &mut Vec<u64>) -> Option<()> {
+    pub(super) fn keep(
+        &self,
+        world: &World,
+        hash: u64,
+        fresh: &Raw,
+        now: u64,
+        made: &mut Vec<u64>,
+    ) -> Option<()> {
+        let age = |txn: &Txn<'_>, content| state::age(world, txn, content, now);
         for _ in 0..ATTEMPTS {
             let mut txn = self.store.transaction();
             match self.store.find(hash) {
@@ -156,10 +218,11 @@ impl Engine {
                     raw.settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));
                 }
                 None => {
-                    let age = |txn: &Txn<'_>, content| state::age(world, txn, content, now);
                     let line = match txn.claim(hash, Claim::Line { pinned: true }, false, &age) {
                         Ok((line, _)) => line?,
                         Err(NoRoom::Taken) => continue,
+                        // A decision looks at a few lines for one that is of no use; here all are looked at.
+                        Err(NoRoom::Full) if self.store.reclaim_lines(u32::MAX, &age) > 0 => continue,
                         Err(NoRoom::Full) => return None,
                     };
                     fresh.settle(&mut txn, line, head_tag(hash), |raw| raw.counted(1));

@@ -189,6 +189,7 @@ impl Engine {
     }
 
     /// [`check_all_at`](Engine::check_all_at) of a check or reservation with an id, which is that of all of them together.
+    /// Where a plan that observes would refuse and others enforce, it is that of the others.
     ///
     /// # Errors
     /// As [`reserve`](Engine::reserve).
@@ -245,7 +246,9 @@ impl Engine {
         let late_from = ticket.ttl.map(|ttl| now.get().saturating_add(ttl.get()));
         let mut entry = Entry { late_from, ..Entry::default() };
         let decision = self.decide(requests, now, Mode::Check, observer, Some(&mut entry));
-        if decision.is_allowed() && decision.would_deny() != Some(true) {
+        // A plan that enforces may have been debited where one that observes would have refused.
+        let known = decision.would_deny() != Some(true) || entry.holds_something();
+        if decision.is_allowed() && known {
             self.book.put(id, entry);
         } else {
             self.book.drop(id);

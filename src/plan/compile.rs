@@ -377,7 +377,7 @@ impl Compiler<'_> {
         loop {
             let shape = self.ledger.directory().shape(line);
             let throttle = shape.and_then(|shape| shape.throttle.as_ref());
-            if throttle.is_some_and(|timeline| timeline.is_like(rate, burst)) {
+            if throttle.is_some_and(|timeline| self.ledger.keeps() || timeline.is_like(rate, burst)) {
                 return Ok(());
             }
             self.ledger.record(&Event::Throttle { line, rate, burst, at: self.now })?;
@@ -397,7 +397,8 @@ impl Compiler<'_> {
             let shape = self.ledger.directory().shape(line);
             let quota = shape.and_then(|shape| shape.quotas.get(slot)?.as_ref());
             let same = |quota: &QuotaPart| {
-                quota.schedule.is_like(windows, limit) && quota.initial_debit == initial_debit
+                self.ledger.keeps()
+                    || quota.schedule.is_like(windows, limit) && quota.initial_debit == initial_debit
             };
             if quota.is_some_and(same) {
                 return Ok(());

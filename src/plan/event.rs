@@ -148,6 +148,9 @@ pub(crate) trait Ledger {
     /// There is no room for it; nothing has changed then.
     fn record(&mut self, event: &Event) -> Result<(), TooMany>;
 
+    /// Whether limits that are there stay as they are.
+    fn keeps(&self) -> bool;
+
     /// The keyed hash of what a limit or a group of limits is; 127 bits.
     fn identity(&self, parts: &[&str]) -> u128;
 }

@@ -403,7 +403,8 @@ impl Subject {
     }
 }
 
-/// Plans and subjects to put in place as one: those named are replaced or removed, the others stay.
+/// Plans and subjects to put in place as one: those named are replaced or removed, the others stay (or go, if this is
+/// [`complete`](Changes::complete)).
 ///
 /// ```
 /// use tollgate::{Changes, Plan, Subject};
@@ -420,6 +421,9 @@ pub struct Changes {
     pub(crate) plans: BTreeMap<String, Option<Plan>>,
     #[cfg_attr(feature = "plan-file", serde(deserialize_with = "file::unique_map"))]
     pub(crate) subjects: BTreeMap<String, Option<Subject>>,
+    /// Whether plans and subjects that are not named go.
+    #[cfg_attr(feature = "plan-file", serde(skip))]
+    pub(crate) complete: bool,
 }
 
 impl Changes {
@@ -449,6 +453,24 @@ impl Changes {
     /// Removes a subject; its keys become unknown.
     pub fn remove_subject(mut self, name: &str) -> Changes {
         self.subjects.insert(name.into(), None);
+        self
+    }
+
+    /// Makes this all there is: plans and subjects that are not named are removed.
+    ///
+    /// In a [`Region`](crate::Region) whoever is not named gives back the room that was kept for it, whichever process
+    /// named it. What it has consumed stays until the room is needed and nothing of it counts any more; a key's state,
+    /// unless it was revoked, until the room is needed: a process that still names the key then goes by what it knows itself.
+    ///
+    /// ```
+    /// use tollgate::{Changes, Engine, Plan};
+    /// let engine = Engine::builder().changes(Changes::new().plan("old", Plan::new())).build()?;
+    /// engine.apply(&Changes::new().plan("new", Plan::new()).complete())?;
+    /// assert!(engine.has_plan("new") && !engine.has_plan("old"));
+    /// # Ok::<(), tollgate::ApplyError>(())
+    /// ```
+    pub fn complete(mut self) -> Changes {
+        self.complete = true;
         self
     }
 }

@@ -15,6 +15,7 @@ mod models;
 mod process;
 mod record;
 mod region;
+mod size;
 mod stored;
 #[cfg(all(test, shuttle))]
 mod storms;
@@ -25,6 +26,7 @@ mod txn;
 
 pub(crate) use cell::{CELL_SEGMENTS, Content, Head, Line, content_of, level_under, with_level};
 pub(crate) use memory::At;
+pub(crate) use size::Size;
 pub(crate) use stored::Stored;
 pub(crate) use txn::{Claim, NoRoom, Txn, raised, raised_with};
 
@@ -33,7 +35,8 @@ use cell::Cell;
 pub(crate) use memory::Memory;
 use record::Records;
 pub(crate) use record::{ENTRIES, Entry};
-use table::{CELLS, Control, GROUP, Geometry, LINES, Table, WINDOW};
+use size::{LOAD_PERCENT, Layout};
+use table::{CELLS, Control, Geometry, LINES, Table, WINDOW};
 
 /// Offsets of the words that belong to the whole store, each on a line of its own.
 /// Lines that were ever given out.
@@ -59,18 +62,6 @@ pub(crate) enum Appended {
     Taken,
     Full,
 }
-
-/// Records in a heap: as many commits of several words can go on at once.
-const HEAP_RECORDS: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 64 };
-
-/// The same in a region, where threads of several processes meet, and some may be dead.
-const REGION_RECORDS: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 256 };
-
-/// Changes of limits that a region has room for.
-const REGION_EVENTS: u32 = 1 << 14;
-
-/// Groups that a growing table begins with, at most.
-const FIRST_GROUPS: u64 = if cfg!(any(loom, shuttle)) { 1 } else { 1 << 12 };
 
 /// See the module's comment.
 pub(crate) struct Store {
@@ -123,75 +114,6 @@ impl Glanced<'_> {
     #[inline(always)]
     pub(crate) fn is_whole(&self) -> bool {
         self.word.load(Ordering::Acquire) == self.value
-    }
-}
-
-/// How much a store can hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Size {
-    /// Cells that the table holds at its load limit.
-    pub cells: u64,
-    pub lines: u64,
-    pub records: u32,
-    /// Events that a region has room for; a heap needs none.
-    pub events: u32,
-    /// Groups that a heap's table begins with, if it is not free to choose.
-    pub base: Option<u32>,
-}
-
-/// Cells in use per hundred that a table of the planned size has.
-const LOAD_PERCENT: u64 = 60;
-
-/// Where everything stands.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    events: At,
-    table: Table,
-    lines: At,
-    words: u64,
-}
-
-impl Size {
-    pub(crate) fn heap(cells: u64, lines: u64) -> Size {
-        Size { cells, lines, records: HEAP_RECORDS, events: 0, base: None }
-    }
-
-    pub(crate) fn region(cells: u64, lines: u64) -> Size {
-        Size { cells, lines, records: REGION_RECORDS, events: REGION_EVENTS, base: None }
-    }
-
-    /// Bytes of a region.
-    pub(crate) fn bytes_fixed(self) -> u64 {
-        self.layout(false).map_or(u64::MAX, |layout| layout.words.saturating_mul(16))
-    }
-
-    /// Bytes of a heap when all of it is in use.
-    pub(crate) fn bytes(self) -> u64 {
-        self.layout(true).map_or(u64::MAX, |layout| layout.words.saturating_mul(16))
-    }
-
-    /// `None` if offsets do not reach.
-    fn layout(self, grows: bool) -> Option<Layout> {
-        let needed = self.cells.checked_mul(100)?.div_ceil(LOAD_PERCENT * u64::from(CELLS)).max(1);
-        let mut table = Table { first: 0, base: 0, max_level: 0 };
-        let most = self.base.map_or(FIRST_GROUPS, u64::from);
-        while (grows || self.base.is_some()) && needed.div_ceil(1 << table.max_level) > most {
-            table.max_level += 1;
-        }
-        table.base = match self.base {
-            Some(base) => base,
-            None => u32::try_from(needed.div_ceil(1 << table.max_level)).ok()?,
-        };
-        let max_groups = table.base.checked_mul(1 << table.max_level)?;
-        let events = u64::from(HEADER) + u64::from(Records::words(self.records));
-        let first = events + u64::from(self.events) * EVENT as u64;
-        let first = first.next_multiple_of(u64::from(GROUP));
-        table.first = At::try_from(first).ok()?;
-        let lines = first + Table::words(max_groups);
-        let words = lines.checked_add(self.lines.checked_mul(4)?)?;
-        At::try_from(words).ok()?;
-        let events = At::try_from(events).ok()?;
-        Some(Layout { events, table, lines: At::try_from(lines).ok()?, words })
     }
 }
 
@@ -425,6 +347,11 @@ impl Store {
         (self.read(EVENTS) as u64).min(self.max_events.into())
     }
 
+    /// Events that there is room for, but for those that are kept.
+    pub(crate) fn event_room(&self) -> u64 {
+        u64::from(self.max_events).saturating_sub(SPARE_EVENTS)
+    }
+
     /// Event number `n`, if it was recorded.
     pub(crate) fn event(&self, n: u64) -> Option<[u128; EVENT]> {
         let first = (n < self.event_count()).then(|| self.events + n as u32 * EVENT as u32)?;
@@ -434,7 +361,7 @@ impl Store {
     /// Records event number `n`, if it is the next. With `must` it may be one of those that are kept for this.
     pub(crate) fn append(&self, n: u64, event: [u128; EVENT], must: bool) -> Appended {
         let count = self.read(EVENTS);
-        let room = u64::from(self.max_events).saturating_sub(if must { 0 } else { SPARE_EVENTS });
+        let room = if must { self.max_events.into() } else { self.event_room() };
         if n >= room {
             return Appended::Full;
         }
@@ -464,6 +391,16 @@ impl Store {
     pub(crate) fn room(&self) -> (u64, u64) {
         let cells = u64::from(self.table.max_groups()) * u64::from(CELLS);
         (cells * LOAD_PERCENT / 100 + u64::from(WINDOW * CELLS), self.max_lines.into())
+    }
+
+    /// The heads of lines that are never given to another, as they stand one after the other.
+    pub(crate) fn pinned_heads(&self) -> impl Iterator<Item = Head> {
+        let groups = 0..self.table.groups(self.geometry()) + WINDOW - 1;
+        let pinned = groups.flat_map(|group| self.table.cells(group, 0)).map(|at| self.read(at));
+        pinned.filter(|&word| Cell::is_pinned(word)).filter_map(|word| match Cell::content(word) {
+            Content::Line { line, .. } => Some(Head::of(self.read(self.line(line)?.head()))),
+            Content::Level { .. } => None,
+        })
     }
 
     /// Number of cells in use.

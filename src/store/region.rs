@@ -8,8 +8,9 @@
 //! | 3 | hash seed | hash seed |
 //!
 //! **Formatting.** The first to attach swaps each word from 0 to what it is to be, the magic last. Whoever else is at it
-//! does the same: the first swap of each word counts, and those who wanted other sizes find that out. So it does not
-//! matter who is killed where. A region whose first word is neither 0 nor the magic is not touched.
+//! does the same: the first swap of each word counts, and those who wanted other sizes find that out (who would have other
+//! numbers of events and records goes by what stands there). So it does not matter who is killed where. A region whose
+//! first word is neither 0 nor the magic is not touched.
 
 use super::memory::{At, Memory};
 use super::{Layout, Size};
@@ -20,7 +21,7 @@ use crate::sync::Ordering;
 const MAGIC: u64 = u64::from_be_bytes(*b"tollgate");
 
 /// Changes with every change of what words mean.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 const SIZES: At = 1;
 const EXTENT: At = 2;
@@ -33,7 +34,8 @@ pub(super) struct Header {
     pub seed: u128,
 }
 
-/// Formats `memory` for `size`, or joins what was formatted. Without a size it only joins.
+/// Formats `memory` for `size`, or joins what was formatted for as many cells and lines, with the records and events that it
+/// has. Without a size it only joins.
 pub(super) fn join(memory: &Memory, wanted: Option<Size>, seed: u128) -> Result<Header, RegionError> {
     if memory.words() < super::HEADER as usize {
         return Err(RegionError::TooSmall {
@@ -55,7 +57,9 @@ pub(super) fn join(memory: &Memory, wanted: Option<Size>, seed: u128) -> Result<
     }
     let header = read(memory)?;
     match wanted {
-        Some(size) if size != header.size => Err(differs(size, header.size)),
+        Some(size) if (size.cells, size.lines) != (header.size.cells, header.size.lines) => {
+            Err(differs(size, header.size))
+        }
         _ => Ok(header),
     }
 }
@@ -97,6 +101,6 @@ fn read(memory: &Memory) -> Result<Header, RegionError> {
 }
 
 fn differs(wanted: Size, found: Size) -> RegionError {
-    let text = |size: Size| format!("{} cells, {} lines, {} records", size.cells, size.lines, size.records);
+    let text = |size: Size| format!("{} cells, {} lines", size.cells, size.lines);
     RegionError::Layout { wanted: text(wanted), found: text(found) }
 }

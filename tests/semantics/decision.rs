@@ -1,6 +1,6 @@
 //! The decision: all or nothing, every violated limit, the longest wait; observing.
 
-use tollgate::{Limits, Nanos, Plan, Quota, Request, Throttle, Verdict};
+use tollgate::{Limits, Nanos, Plan, Quota, Request, SettleStatus, Throttle, Ticket, Verdict};
 
 use super::*;
 
@@ -125,4 +125,45 @@ fn check_all_is_one_decision_over_several_subjects() {
     assert_eq!(left(), [1, 1, 1]);
     assert_eq!(all(&[p, dry]).would_deny(), Some(false));
     assert_eq!(left(), [0, 1, 0]);
+}
+
+#[test]
+fn what_an_observing_plan_would_refuse_is_settled_for_the_others() {
+    let engine = engine(
+        r#"
+        [plans.slots]
+        concurrency = { limit = 1, lease = "1h" }
+        quotas = [{ limit = 100, per = "day", unit = "bytes" }]
+        [plans.dry]
+        observe = true
+        quotas = [{ name = "calls", limit = 1, per = "day" }, { name = "bytes", limit = 1000, per = "day", unit = "bytes" }]
+        "#,
+    );
+    let costs = |bytes| [("requests", 1), ("bytes", bytes)];
+    let before = costs(1);
+    let [slots, dry] = ["slots", "dry"].map(|plan| Request::anonymous(plan, "visitor").costs(&before));
+    let left = || {
+        [(&slots, "day"), (&dry, "bytes")].map(|(request, name)| {
+            let report = peek(&engine, &request.cost(0), T0);
+            report.limits().iter().find(|limit| limit.name() == name).unwrap().remaining()
+        })
+    };
+    let decide = |id: &str, requests: &[Request<'_>]| {
+        let ticket = Ticket::reserve(id, Nanos::new(u64::MAX));
+        engine.check_all_as_at(requests, ticket, Nanos::new(T0)).unwrap()
+    };
+    for (n, would_deny) in [false, true, true].into_iter().enumerate() {
+        let id = format!("id-{n}");
+        let decision = decide(&id, &[slots, dry]);
+        assert_eq!((decision.verdict(), decision.would_deny()), (Verdict::Ok, Some(would_deny)));
+        assert_eq!(decide("other", &[slots]).verdict(), Verdict::ConcurrencyExceeded);
+        let settled = engine.settle_at(&id, &costs(10)[..], Nanos::new(T0));
+        assert_eq!(settled.status(), SettleStatus::Settled);
+    }
+    // Three times ten; of the plan that observes only what it would have admitted.
+    assert_eq!(left(), [70, 990]);
+    // Alone it still leaves no trace.
+    assert_eq!(decide("alone", &[dry]).would_deny(), Some(true));
+    let unknown = engine.settle_at("alone", &costs(10)[..], Nanos::new(T0));
+    assert_eq!(unknown.status(), SettleStatus::UnknownId);
 }

@@ -199,7 +199,7 @@ static void nulls(tollgate_engine *engine)
     BAD(tollgate_apply(engine, &changes, 0, &error));
     CHECK(!strcmp(error.field, "changes.plans"));
     changes.n_plans = 0;
-    changes.flags = 1;
+    changes.flags = 2;
     BAD(tollgate_apply(engine, &changes, 0, &error));
 }
 

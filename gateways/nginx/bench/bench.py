@@ -145,7 +145,7 @@ def new_keys(server, path, lengths=(10,), most=3_000_000, batch=500):
 def capacity():
     print("\n**Capacity**: keys of ten bytes that are limited at a time, none of them ever forgotten\n")
     print("| zone | keys until the first refusal | per MB | until half of the new ones are refused | per MB |\n|---|---|---|---|---|")
-    for megabytes, more in ((32, ""), (32, " lines=1"), (8, ""), (5, " lines=1")):
+    for megabytes, more in ((32, ""), (32, " lines=1"), (8, ""), (1, ""), (1, " lines=1")):
         server = server_of(f"""
             tollgate_zone zone=api:{megabytes}m{more}; tollgate_plan p throttle=1/d burst=1;
             server {{ listen 127.0.0.1:{{port}}; location / {{ tollgate zone=api key=$arg_k plan=p; empty_gif; }} }}""")
@@ -163,15 +163,15 @@ def capacity():
 
 def attacked(rate):
     return server_of(f"""
-        limit_req_zone $arg_k zone=lr:5m rate={rate.replace("/", "r/")};
-        tollgate_zone zone=api:5m lines=1; tollgate_plan p throttle={rate} burst=1;
+        limit_req_zone $arg_k zone=lr:1m rate={rate.replace("/", "r/")};
+        tollgate_zone zone=api:1m lines=1; tollgate_plan p throttle={rate} burst=1;
         server {{ listen 127.0.0.1:{{port}};
             location = /limit_req {{ limit_req zone=lr nodelay; limit_req_status 429; empty_gif; }}
             location = /tollgate {{ tollgate zone=api key=$arg_k plan=p; empty_gif; }} }}""")
 
 
 def attacks():
-    print("\n**Throw-away keys** (zones of 5 MB; one request a minute; the abuser tries again after every 45,000)\n")
+    print("\n**Throw-away keys** (zones of 1 MB; one request a minute; the abuser tries again after every 45,000)\n")
     print("| | tries | let in | new keys refused |\n|---|---|---|---|")
     for kind in ("limit_req", "tollgate"):
         server = attacked("1/m")

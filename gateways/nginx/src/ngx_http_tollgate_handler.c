@@ -39,6 +39,7 @@ ngx_http_tollgate_handler(ngx_http_request_t *r)
     ngx_memzero(ctx, sizeof(ngx_http_tollgate_ctx_t));
 
     ctx->request = r->main;
+    ctx->subrequest = (r != r->main);
     ctx->conf = tlcf;
 
     rc = ngx_http_tollgate_ask(r, ctx);
@@ -62,9 +63,9 @@ ngx_http_tollgate_handler(ngx_http_request_t *r)
 
     ngx_http_tollgate_count(ctx);
 
-    if (ctx->id && ctx->decision.status == TOLLGATE_OK
-        && !(ctx->decision.flags & TOLLGATE_WOULD_DENY))
-    {
+    /* where a plan that only watches would refuse, others were debited */
+
+    if (ctx->id && ctx->decision.status == TOLLGATE_OK) {
         ngx_http_tollgate_hold(ctx);
     }
 

@@ -69,8 +69,13 @@ ngx_http_tollgate_log(ngx_http_tollgate_ctx_t *ctx)
     outcome = &ngx_http_tollgate_outcomes[ctx->outcome];
 
     if (outcome->phrase) {
-        ngx_log_error(level, log, 0, "rejecting request%s, %s, by zone \"%V\"",
-                      dry_run, outcome->phrase, &ctx->zone->name);
+
+        /* nothing of what was asked for was to be had */
+
+        ngx_log_error(level, log, 0,
+                      "limiting requests%s, excess: %uL.000 by zone \"%V\", %s",
+                      dry_run, ctx->requests[0].cost, &ctx->zone->name,
+                      outcome->phrase);
         return;
     }
 

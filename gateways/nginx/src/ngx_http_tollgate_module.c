@@ -253,6 +253,10 @@ ngx_http_tollgate_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_TOLLGATE_HEADERS_OFF);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
 
+    /* "if" and "limit_except" take the handler over */
+    ngx_conf_merge_uint_value(conf->status_page, prev->status_page,
+                              NGX_CONF_UNSET_UINT);
+
     return NGX_CONF_OK;
 }
 
@@ -316,7 +320,7 @@ ngx_http_tollgate_init(ngx_conf_t *cf)
 }
 
 
-/* The configuration holds: from here on nothing is put back. */
+/* The configuration holds. */
 
 static ngx_int_t
 ngx_http_tollgate_init_module(ngx_cycle_t *cycle)
@@ -335,7 +339,7 @@ ngx_http_tollgate_init_module(ngx_cycle_t *cycle)
     zone = tmcf->zones.elts;
 
     for (i = 0; i < tmcf->zones.nelts; i++) {
-        zone[i]->previous = NULL;
+        zone[i]->configuration = ++zone[i]->shared->configuration;
     }
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);

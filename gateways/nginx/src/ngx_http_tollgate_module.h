@@ -71,6 +71,8 @@ typedef struct {
 /* Begins the zone's memory; the region follows, unless it is a file. */
 typedef struct {
     ngx_http_tollgate_counters_t     counters[NGX_HTTP_TOLLGATE_WORKERS];
+    /* number of the configuration that holds; the master alone writes it */
+    ngx_atomic_t                     configuration;
     /* the second in which a line was logged last for a key of this hash */
     ngx_atomic_t                     logged[NGX_HTTP_TOLLGATE_LOG_SLOTS];
 } ngx_http_tollgate_shared_t;
@@ -103,10 +105,7 @@ typedef struct {
     u_char                          *region;
     size_t                           region_len;
     u_char                          *mapping;     /* of the file, by this cycle */
-
-    /* The zone of the running configuration, as long as this one may not take its place. */
-    void                            *previous;
-    unsigned                         changed:1;   /* its plans were put in place in the region */
+    ngx_atomic_uint_t                configuration;
 
     /* of this process */
     tollgate_engine                 *engine;
@@ -163,6 +162,7 @@ typedef struct {
     unsigned                         settle:1;
     unsigned                         holds:1;     /* it is in the zone's queue */
     unsigned                         reported:1;
+    unsigned                         subrequest:1;  /* decided there */
 
     uint64_t                         id;          /* 0: none */
     uint64_t                         cost;        /* in requests, of one that is settled */
@@ -175,6 +175,7 @@ typedef struct {
     ngx_str_t                        key_id;
     ngx_str_t                        fields;      /* header lines */
     unsigned                         limited:1;   /* the next three are a limit's */
+    unsigned                         scarcer:1;   /* of the report at hand */
     uint64_t                         limit;
     uint64_t                         remaining;
     uint64_t                         reset_ns;
@@ -203,13 +204,18 @@ extern const ngx_http_tollgate_outcome_t
 
 /* ngx_http_tollgate_conf.c */
 char *ngx_http_tollgate_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_tollgate_limiter(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_tollgate_status_code(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_tollgate_key_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_tollgate_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_uint_t ngx_http_tollgate_split(ngx_str_t *param, ngx_str_t *name,
+    ngx_str_t *value);
+ngx_uint_t ngx_http_tollgate_is(ngx_str_t *name, const char *text);
+
+/* ngx_http_tollgate_limiter.c */
+char *ngx_http_tollgate_limiter(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* ngx_http_tollgate_plan.c */
 char *ngx_http_tollgate_plans(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

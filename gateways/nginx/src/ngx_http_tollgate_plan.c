@@ -9,6 +9,10 @@
 #include "ngx_http_tollgate_module.h"
 
 
+/* milliseconds, so that nanoseconds are a number of 64 bits */
+#define NGX_HTTP_TOLLGATE_LONGEST  15768000000000
+
+
 static char *ngx_http_tollgate_plan_value(ngx_conf_t *cf, ngx_array_t *limits,
     tollgate_limit *throttle, tollgate_limit *cap, tollgate_plan *plan,
     ngx_str_t *value);
@@ -16,6 +20,8 @@ static tollgate_limit *ngx_http_tollgate_limit(ngx_array_t *limits,
     uint32_t kind);
 static ngx_int_t ngx_http_tollgate_read(ngx_conf_t *cf, ngx_str_t *path,
     ngx_str_t *text);
+static const char *ngx_http_tollgate_culprit(
+    ngx_http_tollgate_main_conf_t *tmcf, tollgate_error *error);
 
 
 static ngx_inline tollgate_str
@@ -331,6 +337,10 @@ ngx_http_tollgate_plan_value(ngx_conf_t *cf, ngx_array_t *limits,
             return "write the longest delay, such as delay=300ms";
         }
 
+        if (n > NGX_HTTP_TOLLGATE_LONGEST) {
+            return "a delay is 500 years at most";
+        }
+
         throttle->delay_ns = (uint64_t) n * 1000000;
         return NGX_CONF_OK;
     }
@@ -373,6 +383,10 @@ ngx_http_tollgate_plan_value(ngx_conf_t *cf, ngx_array_t *limits,
         n = ngx_parse_time(&s, 0);
         if (n < 1) {
             return "write how long a slot is held at most, such as lease=60s";
+        }
+
+        if (n > NGX_HTTP_TOLLGATE_LONGEST) {
+            return "a lease is 500 years at most";
         }
 
         cap->lease_ns = (uint64_t) n * 1000000;
@@ -419,6 +433,50 @@ ngx_http_tollgate_changes(ngx_http_tollgate_main_conf_t *tmcf,
 }
 
 
+/* The directive that is wrong; NULL: the plan file. */
+
+static const char *
+ngx_http_tollgate_culprit(ngx_http_tollgate_main_conf_t *tmcf,
+    tollgate_error *error)
+{
+    size_t          len;
+    ngx_uint_t      i;
+    tollgate_plan  *plan;
+
+    if (error->line) {
+        return NULL;
+    }
+
+    if (ngx_strncmp(error->field, "pepper", 6) == 0) {
+        return "tollgate_pepper";
+    }
+
+    if (tmcf->path.len == 0) {
+        return "tollgate_plan";
+    }
+
+    if (ngx_strncmp(error->field, "plans.", 6) != 0) {
+        return NULL;
+    }
+
+    /* names of directives stand above those of the file */
+
+    plan = tmcf->plans.elts;
+
+    for (i = 0; i < tmcf->plans.nelts; i++) {
+        len = plan[i].name.len;
+
+        if (ngx_strncmp(error->field + 6, plan[i].name.data, len) == 0
+            && (error->field[6 + len] == '.' || error->field[6 + len] == '\0'))
+        {
+            return "tollgate_plan";
+        }
+    }
+
+    return NULL;
+}
+
+
 /*
  * In memory of the master's own, for the moment: what is wrong in plans, and limiters of plans that are not there, refuse
  * the configuration before anything of it is shared.
@@ -431,6 +489,7 @@ ngx_http_tollgate_check_plans(ngx_conf_t *cf,
     uint32_t                       needs;
     ngx_int_t                      rc;
     ngx_str_t                     *plan;
+    const char                    *culprit;
     ngx_uint_t                     i;
     tollgate_error                 error;
     tollgate_config                config = TOLLGATE_CONFIG_INIT;
@@ -455,9 +514,11 @@ ngx_http_tollgate_check_plans(ngx_conf_t *cf,
 
     if (tollgate_create(&config, &changes, &engine, &error) != TOLLGATE_OK) {
 
-        if (tmcf->path.len == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"tollgate_plan\": "
-                               "%s: %s", error.field, error.message);
+        culprit = ngx_http_tollgate_culprit(tmcf, &error);
+
+        if (culprit) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%s\": %s: %s",
+                               culprit, error.field, error.message);
 
         } else if (error.line) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

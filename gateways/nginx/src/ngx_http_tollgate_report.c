@@ -119,6 +119,8 @@ ngx_http_tollgate_take(ngx_http_tollgate_ctx_t *ctx, tollgate_report *report,
 
     n = ngx_min(report->limits_len, report->limits_cap);
 
+    ctx->scarcer = 0;
+
     for (i = 0; i < n; i++) {
         ngx_http_tollgate_take_limit(ctx, &report->limits[i], request->cost);
     }
@@ -133,6 +135,17 @@ ngx_http_tollgate_take(ngx_http_tollgate_ctx_t *ctx, tollgate_report *report,
 
     if (len == 0 || ctx->conf->headers == NGX_HTTP_TOLLGATE_HEADERS_OFF) {
         return;
+    }
+
+    /* the old fields know of one limit: the scarcest of all */
+
+    if (ctx->conf->headers == NGX_HTTP_TOLLGATE_HEADERS_LEGACY) {
+
+        if (!ctx->scarcer) {
+            return;
+        }
+
+        ctx->fields.len = 0;
     }
 
     p = ngx_pnalloc(ctx->request->pool, ctx->fields.len + len);
@@ -165,6 +178,7 @@ ngx_http_tollgate_take_limit(ngx_http_tollgate_ctx_t *ctx,
            < (double) ctx->remaining * ngx_max(limit->limit, 1))
     {
         ctx->limited = 1;
+        ctx->scarcer = 1;
         ctx->limit = limit->limit;
         ctx->remaining = limit->remaining;
         ctx->reset_ns = limit->reset_ns;
@@ -254,7 +268,11 @@ ngx_http_tollgate_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    /* a subrequest that was refused need not be what the client asked for */
+
     if (!ctx->dry_run
+        && (!ctx->subrequest
+            || r->headers_out.status >= NGX_HTTP_SPECIAL_RESPONSE)
         && ngx_http_tollgate_retry_after(ctx, &seconds) == NGX_OK)
     {
         p = ngx_sprintf(retry, "Retry-After: %uL", seconds);

@@ -32,8 +32,6 @@ ngx_http_tollgate_status_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_command_t              page;
     ngx_http_core_loc_conf_t  *clcf;
 
-    /* not inherited, as the handler is not */
-
     page = *cmd;
     page.offset = offsetof(ngx_http_tollgate_loc_conf_t, status_page);
     page.post = &ngx_http_tollgate_pages;

@@ -2,9 +2,10 @@
 /*
  * The zone: counters of requests, and the region that engines of all workers are attached to.
  *
- * The master formats the region and puts the plans in place there, by an engine that ends at once.  If the configuration
- * is refused after that, the plans of the running one are put back.  A reload takes the memory over: what was counted
- * stays.
+ * The master formats the region and makes room for what is new, by an engine that ends at once and leaves what is there as it
+ * is: as long as the configuration may still be refused, nothing of it takes effect.  The workers put plans, and states of
+ * keys, in place, and give back the room of subjects that are no longer listed.  A reload takes the memory over: what was
+ * counted stays.
  */
 
 
@@ -25,11 +26,10 @@
 static ngx_int_t ngx_http_tollgate_lay_out(ngx_http_tollgate_zone_t *zone);
 static ngx_int_t ngx_http_tollgate_map(ngx_http_tollgate_zone_t *zone,
     ngx_log_t *log);
-static ngx_int_t ngx_http_tollgate_put_plans(ngx_http_tollgate_zone_t *zone,
+static ngx_int_t ngx_http_tollgate_make_room(ngx_http_tollgate_zone_t *zone,
     ngx_log_t *log);
 static tollgate_status ngx_http_tollgate_attach(ngx_http_tollgate_zone_t *zone,
-    ngx_http_tollgate_main_conf_t *tmcf, tollgate_engine **engine,
-    tollgate_error *error);
+    uint32_t flags, tollgate_engine **engine, tollgate_error *error);
 static ngx_int_t ngx_http_tollgate_names(ngx_http_tollgate_zone_t *zone,
     ngx_log_t *log);
 
@@ -119,14 +119,12 @@ ngx_http_tollgate_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (old && zone->file.len == 0) {
         zone->shared = old->shared;
         zone->region = old->region;
-        zone->previous = old;
 
-        return ngx_http_tollgate_put_plans(zone, shm_zone->shm.log);
+        return ngx_http_tollgate_make_room(zone, shm_zone->shm.log);
     }
 
     if (old) {
         zone->shared = old->shared;
-        zone->previous = old;
 
     } else if (ngx_http_tollgate_lay_out(zone) != NGX_OK) {
         return NGX_ERROR;
@@ -145,7 +143,7 @@ ngx_http_tollgate_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         }
     }
 
-    return ngx_http_tollgate_put_plans(zone, shm_zone->shm.log);
+    return ngx_http_tollgate_make_room(zone, shm_zone->shm.log);
 }
 
 
@@ -259,14 +257,13 @@ done:
 
 
 static ngx_int_t
-ngx_http_tollgate_put_plans(ngx_http_tollgate_zone_t *zone, ngx_log_t *log)
+ngx_http_tollgate_make_room(ngx_http_tollgate_zone_t *zone, ngx_log_t *log)
 {
     tollgate_error    error;
     tollgate_engine  *engine;
 
-    zone->changed = 1;
-
-    if (ngx_http_tollgate_attach(zone, zone->main, &engine, &error)
+    if (ngx_http_tollgate_attach(zone, TOLLGATE_CONFIG_AS_FOUND, &engine,
+                                 &error)
         != TOLLGATE_OK)
     {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
@@ -284,12 +281,15 @@ ngx_http_tollgate_put_plans(ngx_http_tollgate_zone_t *zone, ngx_log_t *log)
 
 static tollgate_status
 ngx_http_tollgate_attach(ngx_http_tollgate_zone_t *zone,
-    ngx_http_tollgate_main_conf_t *tmcf, tollgate_engine **engine,
-    tollgate_error *error)
+    uint32_t flags, tollgate_engine **engine, tollgate_error *error)
 {
-    tollgate_config   config = TOLLGATE_CONFIG_INIT;
-    tollgate_changes  changes;
+    tollgate_config                 config = TOLLGATE_CONFIG_INIT;
+    tollgate_changes                changes;
+    ngx_http_tollgate_main_conf_t  *tmcf;
 
+    tmcf = zone->main;
+
+    config.flags = flags;
     config.max_cells = zone->cells;
     config.max_lines = zone->lines;
     config.region = zone->region;
@@ -306,6 +306,7 @@ ngx_http_tollgate_attach(ngx_http_tollgate_zone_t *zone,
     config.max_names = ngx_min(65536, 3 * tmcf->limiters.nelts + 1);
 
     ngx_http_tollgate_changes(tmcf, &changes);
+    changes.flags = TOLLGATE_CHANGES_COMPLETE;
 
     return tollgate_create(&config, &changes, engine, error);
 }
@@ -318,26 +319,6 @@ ngx_http_tollgate_close_zone(void *data)
 {
     ngx_http_tollgate_zone_t *zone = data;
 
-    tollgate_error             error;
-    tollgate_engine           *engine;
-    ngx_http_tollgate_zone_t  *old;
-
-    old = zone->previous;
-
-    if (old && zone->changed) {
-        if (ngx_http_tollgate_attach(old, old->main, &engine, &error)
-            == TOLLGATE_OK)
-        {
-            tollgate_destroy(engine);
-
-        } else {
-            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                          "tollgate_zone \"%V\": the plans of the running "
-                          "configuration could not be put back: %s: %s",
-                          &zone->name, error.field, error.message);
-        }
-    }
-
     tollgate_destroy(zone->engine);
     zone->engine = NULL;
 
@@ -348,11 +329,15 @@ ngx_http_tollgate_close_zone(void *data)
 }
 
 
-/* This process's engine; NULL if there is none, which is tried again once a second. */
+/*
+ * This process's engine; NULL if there is none, which is tried again once a second.  A worker of a configuration that
+ * another has taken the place of undoes nothing of that.
+ */
 
 tollgate_engine *
 ngx_http_tollgate_engine(ngx_http_tollgate_zone_t *zone, ngx_log_t *log)
 {
+    uint32_t        flags;
     tollgate_error  error;
 
     if (zone->engine) {
@@ -365,7 +350,10 @@ ngx_http_tollgate_engine(ngx_http_tollgate_zone_t *zone, ngx_log_t *log)
 
     zone->tried = ngx_time();
 
-    if (ngx_http_tollgate_attach(zone, zone->main, &zone->engine, &error)
+    flags = (zone->shared->configuration != zone->configuration)
+            ? TOLLGATE_CONFIG_AS_FOUND : 0;
+
+    if (ngx_http_tollgate_attach(zone, flags, &zone->engine, &error)
         != TOLLGATE_OK)
     {
         zone->engine = NULL;

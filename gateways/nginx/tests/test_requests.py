@@ -156,6 +156,31 @@ class Slots(Case):
         self.assertEqual(counts(server, "dry_run")["concurrency_exceeded"], 2)
 
 
+class Watched(Case):
+    """A plan that only watches beside one that enforces: where the former would refuse, the latter is settled all the same."""
+
+    PLANS = """
+        [plans.watched]
+        observe = true
+        quotas = [{ limit = 1, per = "day" }]
+        [plans.bytes]
+        quotas = [{ limit = 1000000, per = "day", unit = "bytes" }]
+    """
+
+    def test_slots_and_bytes(self):
+        locations = """
+            location / { tollgate zone=api key=$arg_k plan=watched; tollgate zone=api key=$arg_k plan=one; }
+            location /big { tollgate zone=api key=$arg_k plan=watched; tollgate zone=api key=$arg_k plan=bytes settle=bytes; }
+            location = /left { tollgate zone=api key=$arg_k plan=bytes; tollgate_headers legacy; empty_gif; }
+        """
+        server = self.started(server_of(locations, "tollgate_plan one concurrency=1 lease=1h;"), plans=self.PLANS)
+        self.assertEqual(server.statuses(4, "/?k=a"), [200] * 4)
+        self.assertEqual(counts(server, "dry_run")["quota_exceeded"], 3)
+        self.assertEqual(server.statuses(3, "/big?k=b"), [200] * 3)
+        left = int(server.get("/left?k=b").headers["X-RateLimit-Remaining"])
+        self.assertTrue(698_000 < left < 700_000, left)
+
+
 class Settlements(Case):
     PLANS = """
         [plans.bytes]
@@ -234,6 +259,32 @@ class Redirects(Case):
         self.assertEqual([a.status for a in answers], [200, 200, 200, 429])
         self.assertEqual(answers[0].body, b"hello,hello2")
 
+    def test_the_refusal_of_a_subrequest_is_not_the_clients(self):
+        locations = """
+            location / { mirror /copy; }
+            location = /copy { internal; tollgate zone=api key=all plan=one; empty_gif; }
+            location = /guarded { auth_request /auth; alias {root}/index.html; }
+            location = /auth { tollgate zone=api key=all plan=one; tollgate_status 403; empty_gif; }
+        """
+        server = self.started(server_of(locations, self.PLAN))
+        for _ in range(3):
+            answer = server.get("/")
+            self.assertEqual((answer.status, answer.headers["Retry-After"]), (200, None))
+        answer = server.get("/guarded")
+        self.assertEqual(answer.status, 403)
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+
+    def test_old_fields_are_those_of_the_scarcest_limiter(self):
+        limiter = "tollgate zone=api key=$arg_k plan=%s;"
+        for plans in (("three", "one"), ("one", "three")):
+            location = "location / { %s tollgate_headers legacy; }" % "".join(limiter % plan for plan in plans)
+            server = self.started(server_of(location, self.PLAN))
+            for _ in range(2):
+                answer = server.get("/?k=a")
+                self.assertEqual(answer.headers.get_all("X-RateLimit-Limit"), ["1"])
+                self.assertEqual(answer.headers.get_all("X-RateLimit-Remaining"), ["0"])
+                self.assertEqual(len(answer.headers.get_all("X-RateLimit-Reset")), 1)
+
     def test_a_subrequest_of_a_request_that_nobody_limits(self):
         locations = """
             location / { auth_request /auth; }
@@ -292,7 +343,7 @@ class Log(Case):
         self.assertEqual(set(lines), {"1.000"})
         for guess in ("guess-1", "guess-2", "guess-3"):
             server.statuses(3, key=guess)
-        self.assertRegex(server.log(), r"\[error\].* rejecting request, unknown key, by zone \"api\", client")
+        self.assertRegex(server.log(), r"\[error\].* limiting requests, excess: 1.000 by zone \"api\", unknown key, client")
         everything = server.log() + server.access() + server.said()
         for key in ("secret-of-a", "guess-1"):
             self.assertNotIn(key, everything)

@@ -164,18 +164,48 @@ class Reload(Case):
         self.assertEqual(server.statuses(2, "/?k=a"), [200, 429])
 
     def test_a_reload_that_fails_later_changes_nothing(self):
-        server = self.started(http_of("quota=2/day"))
+        keyed = "location /keyed { tollgate zone=api key=$arg_k; empty_gif; }"
+        http = lambda plan, more="": http_of(plan, more="tollgate_plans {plans};" + more).replace(STATUS, STATUS + keyed)
+        plans = '[plans.f]\nthrottle = { rate = "%d/h", burst = 3 }\n[subjects.a]\nplans = ["f"]\nkeys = [%s]\n'
+        first, second = '{ id = "1", value = "first" }', '{ id = "2", value = "second" }'
+        off = lambda key: key.replace("}", ", enabled = false }")
+        server = self.started(http("quota=2/day"), plans=plans % (1, first))
+        self.assertEqual(server.get("/keyed?k=first").status, 200)
         taken = free_port()
         with socket.socket() as other:
             other.bind(("127.0.0.1", taken))
             other.listen()
-            more = f"server {{ listen 127.0.0.1:{taken}; }}"
-            server.write(http_of("quota=50/day", more=more))
+            server.plans_file.write_text(plans % (1000, off(first) + ", " + off(second)))
+            server.write(http("quota=50/day", f"server {{ listen 127.0.0.1:{taken}; }}"))
             self.assertIn("bind() to", server.reload())
-            # The master tries again for a while, then it puts the old plans back.
-            wait_until(lambda: "still could not bind" in server.log())
-            time.sleep(0.2)
-        self.assertEqual(server.statuses(4, "/?k=a"), [200, 200, 429, 429])
+            # Neither while the master tries again nor after it.
+            for _ in range(2):
+                self.assertEqual(server.get("/keyed?k=first").status, 200)
+                self.assertEqual(server.get("/keyed?k=second").status, 403)
+                self.assertEqual(server.get("/?k=a").status, 200)
+                wait_until(lambda: "still could not bind" in server.log())
+        self.assertEqual(server.statuses(2, "/?k=a"), [429, 429])
+        self.assertEqual(server.get("/keyed?k=first").status, 429)
+        # What never held is not remembered.
+        server.plans_file.write_text(plans % (1000, f"{first}, {second}"))
+        server.write(http("quota=3/day"))
+        self.assertIsNone(server.reload())
+        self.assertEqual(server.statuses(2, "/?k=a"), [200, 429])
+        time.sleep(4)
+        self.assertEqual(server.get("/keyed?k=second").status, 200)
+
+    def test_subjects_that_come_and_go_do_not_fill_the_zone(self):
+        http = http_of("quota=5/day", zone="zone=api:8m lines=500", limiter="key=$arg_k", more="tollgate_plans {plans};")
+        def plans(n):
+            subjects = (f'[subjects.s{n}-{k}]\nplans = ["f"]\nkeys = [{{ id = "{n}-{k}", value = "key {n} {k}" }}]\n'
+                        for k in range(100))
+            return '[plans.f]\nthrottle = { rate = "1000/s", burst = 5 }\n' + "".join(subjects)
+        server = self.started(http, plans=plans(0), workers=2)
+        for n in range(1, 12):
+            self.assertEqual(set(server.statuses(5, f"/?k=key%20{n - 1}%20{n}".replace("%20", "+"))), {403})
+            server.plans_file.write_text(plans(n))
+            self.assertIsNone(server.reload())
+        self.assertNotIn("no room", server.log())
 
     def test_bad_plans_refuse_the_reload(self):
         http = http_of("quota=5/day", more="tollgate_plans {plans};")
@@ -260,6 +290,23 @@ class File(Case):
             wait_until(lambda: not pid_file.exists())
         self.assertNotEqual(old, new)
 
+    def test_a_second_nginx_that_does_not_start_changes_nothing(self):
+        plans = '[plans.f]\n[subjects.a]\nplans = ["f"]\nkeys = [{ id = "1", value = "first"%s }]\n'
+        keyed = "location /keyed { tollgate zone=api key=$arg_k; empty_gif; }"
+        http = lambda plan, file: http_of(plan, zone=f"zone=api:8m file={file}", more="tollgate_plans {plans};") \
+            .replace(STATUS, STATUS + keyed).replace(" reuseport", "")
+        server = self.nginx("", plans=plans % "")
+        region = server.folder / "region"
+        server.write(http("quota=2/day", region))
+        server.start()
+        other = self.nginx("", plans=plans % ", enabled = false")
+        other.port = server.port
+        other.write(http("quota=50/day", region))
+        with self.assertRaisesRegex(AssertionError, "Address already in use"):
+            other.start()
+        self.assertEqual(server.statuses(3, "/?k=a"), [200, 200, 429])
+        self.assertEqual(server.get("/keyed?k=first").status, 200)
+
     def test_a_test_of_the_configuration_leaves_the_file_alone(self):
         server = self.started(http_of("quota=2/day", zone=self.zone()))
         before = (server.folder / "region").read_bytes()
@@ -317,7 +364,7 @@ class Full(Case):
     """A zone in which every place is taken by clients that wait for theirs to be full again."""
 
     # As many cells as the smallest zone has.
-    ZONE = "zone=api:5m lines=1"
+    ZONE = "zone=api:1m lines=1"
 
     def fill(self, server, name, most=200_000):
         """Sends new keys until hardly one of them finds room; how many did."""
@@ -344,7 +391,14 @@ class Full(Case):
         zone = zone_of(server)
         self.assertGreaterEqual(zone["requests"]["zone_full"], 1)
         self.assertEqual(zone["cells"]["used"], let_in + 1 + (zone["requests"]["ok"] - let_in - 2))
-        self.assertIn('rejecting request, no room, by zone "api"', server.log())
+        self.assertIn('limiting requests, excess: 1.000 by zone "api", no room, client', server.log())
+
+    def test_four_times_the_keys_that_limit_req_holds(self):
+        server = self.started(http_of("throttle=1/h burst=1", zone="zone=api:1m"))
+        # limit_req holds 8,092 in a megabyte, and forgets the oldest from there on.
+        found = server.pipeline(f"/?k=key{n:07}" for n in range(4 * 8_092))
+        self.assertEqual(found.index(503) if 503 in found else None, None)
+        self.assertEqual(server.statuses(2, "/?k=key0000000"), [429, 429])
 
     def test_pass(self):
         passes = "location /pass { tollgate zone=api key=$arg_k plan=p zone_full=pass; empty_gif; }"
@@ -379,7 +433,8 @@ class Full(Case):
 class StatusPage(Case):
     def test_json_and_prometheus(self):
         more = "tollgate_zone zone=b:5m file={folder}/b;"
-        server = self.started(http_of("quota=2/day", more=more), workers=2)
+        http = http_of("quota=2/day", more=more)
+        server = self.started(http.replace("page json;", "page json; if ($arg_if) { set $x 1; }"), workers=2)
         self.assertEqual(server.statuses(5, "/?k=a"), [200, 200, 429, 429, 429])
         answer = server.get("/status")
         self.assertEqual(answer.headers["Content-Type"], "application/json")
@@ -397,6 +452,7 @@ class StatusPage(Case):
         self.assertIn('tollgate_nginx_places{zone="api",kind="cells",state="used"} 1\n', text)
         for line in text.splitlines():
             self.assertRegex(line, r'^(# (HELP|TYPE) \w+ .+|\w+\{[^{}]+\} \d+)$')
+        self.assertEqual(server.get("/status?if=1").headers["Content-Type"], "application/json")
         self.assertEqual(server.get("/status", method="HEAD").body, b"")
         self.assertEqual(server.get("/status", method="POST", body=b"x").status, 405)
 
@@ -410,7 +466,7 @@ class BadConfiguration(Case):
         for http, *words in [
             ("tollgate_zone zone=api;", "tollgate_zone", '"api"', "NAME:SIZE"),
             ("tollgate_zone zone=api:x;", "tollgate_zone", '"x"', "32m"),
-            ("tollgate_zone zone=api:64k;", "tollgate_zone", "65536", "too small", "5m"),
+            ("tollgate_zone zone=api:64k;", "tollgate_zone", "65536", "too small", "1m"),
             ("tollgate_zone zone=api:8m lines=many;", "lines=many", "lines=10000"),
             ("tollgate_zone zone=api:8m color=red;", "color=red", "zone=NAME:SIZE"),
             ("tollgate_zone file=/tmp/x;", "tollgate_zone", "zone=NAME:SIZE"),
@@ -423,6 +479,10 @@ class BadConfiguration(Case):
             (good + "tollgate_plan q burst=3;", "burst=", "throttle=10/s"),
             (good + "tollgate_plan q throttle=1/s delay=x;", "delay=x", "delay=300ms"),
             (good + "tollgate_plan q lease=1s;", "lease=", "concurrency="),
+            (good + "tollgate_plan q throttle=1/s delay=400000d;", "delay=400000d", "500 years"),
+            (good + "tollgate_plan q concurrency=1 lease=400000d;", "lease=400000d", "500 years"),
+            (good + "tollgate_plans {plans}; tollgate_plan q throttle=fast;", '"tollgate_plan"', "plans.q.throttle"),
+            (good + "tollgate_plans {plans}; tollgate_pepper a:b {folder}/nginx.conf;", '"tollgate_pepper"', "a:b"),
             (good + "tollgate_plans {folder}/none;", "none", "No such file"),
             (good + "tollgate_pepper a {plans};", "tollgate_pepper", "at least 16"),
             (limiter("key=a plan=p"), "tollgate", "zone=NAME"),
@@ -437,6 +497,8 @@ class BadConfiguration(Case):
             (limiter("zone=api key=a prefix=129"), "prefix=129", "1 to 128"),
             (limiter("zone=api key=a settle=tokens"), "settle=tokens", "settle=bytes"),
             (limiter("zone=api key=a speed=1"), "speed=1", "stage="),
+            (limiter("zone=api key=a settle=bytes; tollgate zone=api key=b cost=5"), "cost=5", "settle=bytes"),
+            (limiter("zone=api key=a cost=$arg_c; tollgate zone=api key=b settle=bytes"), "cost=", "settle=bytes"),
             (limiter("zone=api key=a plan=p; tollgate zone=b key=a plan=p") + "tollgate_zone zone=b:8m;", '"b"', '"api"'),
             (limiter("zone=api key=a plan=p; tollgate_status 200"), "tollgate_status", '"200"', "400 to 599"),
             (limiter("zone=api key=a plan=p; tollgate_key_status 429"), "tollgate_key_status", "401 or 403"),
