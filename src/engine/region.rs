@@ -126,8 +126,7 @@ impl EngineBuilder {
     /// let visitor = Request::anonymous("free", "192.0.2.1");
     /// assert!(live.check(&visitor).is_allowed());
     /// assert!(!live.check(&visitor).is_allowed());
-    /// attached(9)?.build()?;
-    /// assert!(live.check(&visitor).is_allowed());
+    /// assert!(attached(9)?.build()?.check(&visitor).is_allowed());
     /// # std::fs::remove_file(&path)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
