@@ -114,6 +114,7 @@ impl Engine {
     /// An owner's line of a kind, made if there is none; `None` if there is no room for it. Whoever changes one of its words changes its count.
     pub(super) fn spot(&self, draft: &Draft<'_>, owner: u64, line: u32, kind: Kind) -> Option<Spot> {
         let hash = self.owners.hash_of(owner, line, kind);
+        let mut patience = PATIENCE;
         for _ in 0..ATTEMPTS {
             if let Held::Line { line, .. } = self.look(hash).0 {
                 // This may have planned something for it already.
@@ -121,6 +122,7 @@ impl Engine {
                 if Head::of(words[0]).tag == head_tag(hash) {
                     return Some((line, words));
                 }
+                patience = patience.checked_sub(1)?;
                 continue;
             }
             // By itself, as one decision can only change so many words.
@@ -132,13 +134,20 @@ impl Engine {
                     kind.fresh().settle(&mut making, line, head_tag(hash), |raw| raw.counted(1));
                     let _ = making.commit();
                 }
-                Err(NoRoom::Taken) => spin_loop(),
+                Err(NoRoom::Taken) => {
+                    patience = patience.checked_sub(1)?;
+                    spin_loop();
+                }
                 Err(NoRoom::Full) => return None,
             }
         }
         None
     }
 }
+
+/// How often a line may be there and yet not be found, or be another's. Once or twice another thread is at it; in damaged
+/// memory it stays so, and decisions try again themselves.
+const PATIENCE: u32 = 100;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
