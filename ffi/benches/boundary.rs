@@ -25,17 +25,26 @@ plans = ["wide"]
 keys = [{ id = "b-1", value = "another-key-of-24-signs!" }]
 "#;
 const KEYS: [&str; 2] = ["an-api-key-of-24-letters", "another-key-of-24-signs!"];
-const NAMES: [&str; 4] = [
-    "key, throttle",
-    "key, throttle and quota",
-    "anonymous, one by turns of 64",
-    "anonymous, the same again",
+/// Of each: keys that take turns, and whether the engine reads its clock.
+const CASES: [(&str, Keys, bool); 6] = [
+    ("key, throttle", Keys::Registered(0), false),
+    ("key, throttle and quota", Keys::Registered(1), false),
+    ("anonymous, the same again", Keys::Anonymous(1), false),
+    ("anonymous, 64 by turns", Keys::Anonymous(64), false),
+    ("key, throttle; own clock", Keys::Registered(0), true),
+    ("anonymous; own clock", Keys::Anonymous(1), true),
 ];
 const NOW: u64 = 1_780_272_000_000_000_000;
 /// So few that most rounds are over before something else wants the processor.
 const CHECKS: u32 = 1_000;
 const ROUNDS: usize = 10_001;
 const ANONYMOUS: u32 = 4;
+
+#[derive(Clone, Copy)]
+enum Keys {
+    Registered(usize),
+    Anonymous(usize),
+}
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -120,12 +129,10 @@ fn main() {
         assert_eq!(intern(handle, "gold".as_ptr().cast(), 4, &raw mut gold), 0);
     }
     let addresses: Vec<String> = (0..64).map(|n| format!("198.51.100.{}", 100 + n)).collect();
-    for (case, name) in NAMES.iter().enumerate() {
-        let anonymous = case >= 2;
-        let keys: Vec<&str> = match case {
-            0 | 1 => vec![KEYS[case]],
-            2 => addresses.iter().map(String::as_str).collect(),
-            _ => vec![&addresses[0]],
+    for (name, keys, own_clock) in CASES {
+        let (anonymous, keys) = match keys {
+            Keys::Registered(which) => (false, vec![KEYS[which]]),
+            Keys::Anonymous(count) => (true, addresses.iter().take(count).map(String::as_str).collect()),
         };
         // As a host does it: one request, filled anew for each call.
         let mut raw = CRequest {
@@ -144,11 +151,15 @@ fn main() {
                 (now, turn) = (now + 10, (turn + 1) % keys.len());
                 let key = black_box(keys[turn]);
                 let request = if anonymous { Request::anonymous_in(plan, key) } else { Request::new(key) };
-                assert!(black_box(engine.check_at(&request, Nanos::new(now))).is_allowed());
+                let decision = match own_clock {
+                    true => engine.check(&request),
+                    false => engine.check_at(&request, Nanos::new(now)),
+                };
+                assert!(black_box(decision).is_allowed());
             }));
             c.push(nanos(|| {
                 (now, turn) = (now + 10, (turn + 1) % keys.len());
-                (raw.key, raw.numbers[2]) = (lent(keys[turn]), now);
+                (raw.key, raw.numbers[2]) = (lent(keys[turn]), if own_clock { 0 } else { now });
                 // SAFETY: as tollgate.h says.
                 let status =
                     unsafe { check(handle, black_box(&raw const raw), black_box(&raw mut decision)) };

@@ -302,8 +302,8 @@ enum Rest {
     Closer(NotPlain),
 }
 
-/// The check of plain requests at an instant that the caller gives. It has few branches, and few values to keep during the
-/// call: what is not as nearly always, the rest finds out again.
+/// The check of plain requests. It has few branches, and few values to keep during the call: what is not as nearly always,
+/// the rest finds out again.
 #[inline(always)]
 unsafe fn check_shortly(
     engine: *mut tollgate_engine,
@@ -318,13 +318,23 @@ unsafe fn check_shortly(
     // SAFETY: the caller's promises.
     let (Ok(handle), raw) = (unsafe { handle(engine) }, unsafe { &*request }) else { return Err(Rest::All) };
     // SAFETY: as above.
-    let (Ok(Some(Plain { plan, key, cost })), now @ 1..) = (unsafe { Plain::of(handle, raw) }, raw.now_ns)
-    else {
-        return Err(Rest::All);
-    };
+    let Ok(Some(plain)) = (unsafe { Plain::of(handle, raw) }) else { return Err(Rest::All) };
+    let (Plain { plan, key, cost }, now) = (plain, raw.now_ns);
+    if now == 0 {
+        // SAFETY: as above.
+        return Ok(unsafe { check_by_clock(handle, plain, out) });
+    }
     let decision = handle.engine.check_plain_at(plan, key, cost, Nanos::new(now)).map_err(Rest::Closer)?;
     // SAFETY: as above.
     Ok(unsafe { tollgate_decision::put(out, &decision) })
+}
+
+/// A plain request at the instant of the engine's clock, which is read while the request's state is on its way.
+#[inline(never)]
+unsafe fn check_by_clock(handle: &Handle, plain: Plain<'_>, out: *mut tollgate_decision) -> i32 {
+    let decision = handle.engine.check(&plain.request());
+    // SAFETY: the caller's promise.
+    unsafe { tollgate_decision::put(out, &decision) }
 }
 
 /// Everything else of a check.
