@@ -24,16 +24,18 @@ const GROUP: usize = 16 * WORD;
 const WINDOW: usize = 15;
 /// Cells of a window.
 const ROOM: usize = WINDOW * 15;
-/// Of a region of this capacity: groups that hashes are at home in, and where the first is (`src/store/mod.rs`).
+/// Of a region of this capacity: groups that hashes are at home in, and where the first is.
 const CELLS: u64 = 100_000;
+const LINES: u64 = 10;
 const HOMES: u64 = (CELLS * 100).div_ceil(60 * 15);
-const TABLE: usize = (24 + 256 * 769 + (1 << 14) * 6_usize).next_multiple_of(16) * WORD;
+/// Groups are behind 24 words, a record for 8,192 cells and lines (as a power of two) and an event for 64 (`src/store/size.rs`).
+const TABLE: usize = (24 + 8 * 769 + (CELLS as usize + LINES as usize) / 64 * 6).next_multiple_of(16) * WORD;
 /// Where a region has its seed.
 const SEED_AT: usize = 3;
 const SEED: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
 
 fn capacity() -> Capacity {
-    Capacity::new().cells(CELLS).lines(10)
+    Capacity::new().cells(CELLS).lines(LINES)
 }
 
 /// Zeros, from the beginning of a page on.
