@@ -1,8 +1,9 @@
 //! Changes that are all there is, and engines that leave a region as they find it.
 
-use std::fs;
-use std::path::PathBuf;
+#[path = "common/scratch.rs"]
+mod scratch;
 
+use scratch::Scratch;
 use tollgate::{
     ApplyError, Capacity, Changes, Clock, Engine, Key, ManualClock, Nanos, Plan, Quota, Region, Request,
     SecretKey, Subject, Throttle, Verdict,
@@ -10,16 +11,7 @@ use tollgate::{
 
 const T0: u64 = 1_700_000_000_000_000_000;
 
-/// A region of this test that is removed at its end.
-struct Scratch(PathBuf);
-
 impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        Scratch(path)
-    }
-
     fn attach(&self, changes: Changes) -> Result<Engine, ApplyError> {
         self.attach_at(changes, false, T0)
     }
@@ -30,12 +22,6 @@ impl Scratch {
         let clock = Clock::Manual(ManualClock::at(Nanos::new(now)));
         let builder = Engine::attach(region).capacity(capacity).changes(changes).clock(clock);
         if as_found { builder.as_found() } else { builder }.build()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

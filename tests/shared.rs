@@ -1,5 +1,8 @@
 //! One region, several engines: mapped twice in one process, and by processes that are killed.
 
+#[path = "common/scratch.rs"]
+mod scratch;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -7,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use scratch::Scratch;
 use tollgate::{
     ApplyError, Capacity, Changes, Clock, Date, Engine, Limits, ManualClock, Nanos, Plan, Quota, Region,
     RegionError, Request, Snapshot, Throttle, Verdict,
@@ -14,23 +18,6 @@ use tollgate::{
 
 const T0: u64 = 1_700_000_000_000_000_000;
 const SECOND: u64 = 1_000_000_000;
-
-/// A file of this test that is removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 fn capacity() -> Capacity {
     Capacity::new().cells(1_000).lines(200)

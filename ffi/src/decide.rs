@@ -295,38 +295,34 @@ pub(crate) unsafe fn check(
     Ok(unsafe { tollgate_decision::put(out, &decision) })
 }
 
-/// Why the short way did not decide.
-enum Rest {
-    /// It was not tried: something is unusable, or the request is not plain.
-    All,
-    Closer(NotPlain),
-}
-
-/// The check of plain requests. It has few branches, and few values to keep during the call: what is not as nearly always,
-/// the rest finds out again.
+/// The check of plain requests, which is what nearly all are; `None`: it is another one, or something is unusable. It has few
+/// branches, and few values to keep during the call: where that does not decide, the request is read again.
 #[inline(always)]
 unsafe fn check_shortly(
     engine: *mut tollgate_engine,
     request: *const tollgate_request,
     out: *mut tollgate_decision,
-) -> Result<i32, Rest> {
+) -> Option<i32> {
     let any_null = engine.is_null() || request.is_null() || out.is_null();
     let addresses = engine.addr() | request.addr() | out.addr();
     if any_null || !addresses.is_multiple_of(align_of::<tollgate_request>()) {
-        return Err(Rest::All);
+        return None;
     }
     // SAFETY: the caller's promises.
-    let (Ok(handle), raw) = (unsafe { handle(engine) }, unsafe { &*request }) else { return Err(Rest::All) };
+    let (handle, raw) = unsafe { (handle(engine).ok()?, &*request) };
     // SAFETY: as above.
-    let Ok(Some(plain)) = (unsafe { Plain::of(handle, raw) }) else { return Err(Rest::All) };
-    let (Plain { plan, key, cost }, now) = (plain, raw.now_ns);
-    if now == 0 {
+    let plain = unsafe { Plain::of(handle, raw) }.ok()??;
+    if raw.now_ns == 0 {
         // SAFETY: as above.
-        return Ok(unsafe { check_by_clock(handle, plain, out) });
+        return Some(unsafe { check_by_clock(handle, plain, out) });
     }
-    let decision = handle.engine.check_plain_at(plan, key, cost, Nanos::new(now)).map_err(Rest::Closer)?;
-    // SAFETY: as above.
-    Ok(unsafe { tollgate_decision::put(out, &decision) })
+    let Plain { plan, key, cost } = plain;
+    match handle.engine.check_plain_at(plan, key, cost, Nanos::new(raw.now_ns)) {
+        // SAFETY: as above.
+        Ok(decision) => Some(unsafe { tollgate_decision::put(out, &decision) }),
+        // SAFETY: as above.
+        Err(rest) => unsafe { check_closer(handle, raw, rest, out) },
+    }
 }
 
 /// A plain request at the instant of the engine's clock, which is read while the request's state is on its way.
@@ -337,29 +333,19 @@ unsafe fn check_by_clock(handle: &Handle, plain: Plain<'_>, out: *mut tollgate_d
     unsafe { tollgate_decision::put(out, &decision) }
 }
 
-/// Everything else of a check.
+/// A plain request that the short way did not decide.
 #[inline(never)]
-unsafe fn check_otherwise(
-    engine: *mut tollgate_engine,
-    request: *const tollgate_request,
+unsafe fn check_closer(
+    handle: &Handle,
+    raw: &tollgate_request,
+    rest: NotPlain,
     out: *mut tollgate_decision,
-    rest: Rest,
-) -> i32 {
-    decided!(out, {
-        // SAFETY: the caller's promises.
-        let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
-        let Rest::Closer(rest) = rest else {
-            // SAFETY: as above.
-            return unsafe { check(handle, raw, out) };
-        };
-        // SAFETY: as above.
-        let Some(Plain { plan, key, cost }) = unsafe { Plain::of(handle, raw) }? else {
-            return Err(TOLLGATE_ERR_ARGUMENT);
-        };
-        let decision = handle.engine.check_closer_at(rest, plan, key, cost, Nanos::new(raw.now_ns));
-        // SAFETY: as above.
-        Ok(unsafe { tollgate_decision::put(out, &decision) })
-    })
+) -> Option<i32> {
+    // SAFETY: the caller's promises.
+    let request = unsafe { Plain::of(handle, raw) }.ok()??.request();
+    let decision = handle.engine.check_closer_at(rest, &request, Nanos::new(raw.now_ns));
+    // SAFETY: as above.
+    Some(unsafe { tollgate_decision::put(out, &decision) })
 }
 
 /// May this request be made now? Takes its cost from every limit that applies, or from none. `out` is always written.
@@ -372,24 +358,32 @@ pub unsafe extern "C" fn tollgate_check(
     request: *const tollgate_request,
     out: *mut tollgate_decision,
 ) -> tollgate_status {
-    let mut rest = Rest::All;
-    let status = contain(|| {
-        // SAFETY: the caller's promises.
-        unsafe { check_shortly(engine, request, out) }.map_err(|why| {
-            rest = why;
-            UNDECIDED
-        })
-    });
-    match status {
-        0.. => status,
+    // SAFETY: the caller's promises.
+    match contain(|| unsafe { check_shortly(engine, request, out) }.ok_or(UNDECIDED)) {
+        status @ 0.. => status,
         // SAFETY: as above.
-        UNDECIDED => unsafe { check_otherwise(engine, request, out, rest) },
+        UNDECIDED => unsafe { check_otherwise(engine, request, out) },
         failed => decided!(out, { Err(failed) }),
     }
 }
 
 /// No status.
 const UNDECIDED: i32 = i32::MIN;
+
+/// Everything that is not decided shortly.
+#[inline(never)]
+unsafe fn check_otherwise(
+    engine: *mut tollgate_engine,
+    request: *const tollgate_request,
+    out: *mut tollgate_decision,
+) -> i32 {
+    decided!(out, {
+        // SAFETY: the caller's promises.
+        let (handle, raw) = unsafe { (handle(engine)?, input(request)?) };
+        // SAFETY: as above.
+        unsafe { check(handle, raw, out) }
+    })
+}
 
 /// As tollgate_check(), but takes nothing. Any thread. [hot]
 #[unsafe(no_mangle)]

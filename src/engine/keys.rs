@@ -107,6 +107,15 @@ impl Engine {
         change: &dyn Fn(Option<KeyState>) -> KeyState,
     ) -> Option<KeyState> {
         self.keep_key(&self.world.get(), digest, self.now().get(), &mut Vec::new())?;
+        self.set_shared_key(digest, change)
+    }
+
+    /// The same for a key that room was made for.
+    pub(super) fn set_shared_key(
+        &self,
+        digest: &Digest,
+        change: &dyn Fn(Option<KeyState>) -> KeyState,
+    ) -> Option<KeyState> {
         let change = |flags, expires| {
             let known = of_words(flags, expires);
             let mut state = change(known);

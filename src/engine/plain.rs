@@ -3,7 +3,7 @@
 use super::admit::{Keyed, Short};
 use super::decision::Decision;
 use super::observe::Ignore;
-use super::request::{PlanId, Request};
+use super::request::{Cost, Identity, PlanId, Request};
 use super::{Engine, Mode};
 use crate::time::Nanos;
 
@@ -19,7 +19,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    pub(super) fn check_closer(&self, request: &Request<'_>, now: Nanos) -> Decision {
+    fn check_closer(&self, request: &Request<'_>, now: Nanos) -> Decision {
         self.decide(std::slice::from_ref(request), now, Mode::Check, &mut Ignore, None)
     }
 
@@ -54,25 +54,15 @@ impl Engine {
     /// The decision of what [`check_plain_at`](Engine::check_plain_at) did not decide.
     #[doc(hidden)]
     #[cold]
-    pub fn check_closer_at(
-        &self,
-        NotPlain(keyed): NotPlain,
-        plan: Option<PlanId>,
-        key: &[u8],
-        cost: u64,
-        now: Nanos,
-    ) -> Decision {
-        let request = match plan {
-            Some(plan) => Request::anonymous_in(plan, key),
-            None => Request::new(key),
+    pub fn check_closer_at(&self, NotPlain(keyed): NotPlain, request: &Request<'_>, now: Nanos) -> Decision {
+        let short = match (keyed, request.identity, request.cost) {
+            (Some(_), Identity::AnonymousIn(plan), Cost::Every(cost)) => {
+                self.admit_farther::<false>(plan, request, cost, now.get())
+            }
+            (Some(keyed), Identity::Registered, _) => self.admit_keyed::<false>(keyed, request, now.get()),
+            _ => self.admit(request, now.get()),
         };
-        let request = request.cost(cost);
-        let short = match (keyed, plan) {
-            (None, _) => self.admit(&request, now.get()),
-            (Some(_), Some(plan)) => self.admit_farther::<false>(plan, &request, cost, now.get()),
-            (Some(keyed), None) => self.admit_keyed::<false>(keyed, &request, now.get()),
-        };
-        self.decided_shortly(short, &request, now)
+        self.decided_shortly(short, request, now)
     }
 }
 

@@ -149,7 +149,7 @@ impl Engine {
             for record in subject.keys.iter().filter_map(|digest| next.keys.by_digest(digest)) {
                 let room = self.keep_key(next, &record.digest, now, made).and_then(|()| match as_found {
                     true => Some(()),
-                    false => self.share_key(&record.digest, &|_| record.state).map(|_| ()),
+                    false => self.set_shared_key(&record.digest, &|_| record.state).map(|_| ()),
                 });
                 room.ok_or_else(|| {
                     let problem = "there is no room for the state of its keys: plan for more capacity";

@@ -1,5 +1,8 @@
 //! Snapshots of engines: what is in them, and what becomes of it.
 
+#[path = "../common/scratch.rs"]
+mod scratch;
+
 mod anew;
 mod beside;
 mod damage;
@@ -7,8 +10,7 @@ mod keys;
 mod kills;
 mod large;
 
-use std::path::PathBuf;
-
+use scratch::Scratch;
 use tollgate::{
     ApplyError, Capacity, Changes, Clock, Engine, EngineBuilder, ManualClock, Mode, Nanos, Region, Request,
     Snapshot, Verdict,
@@ -18,23 +20,6 @@ use tollgate::{
 const T0: u64 = 1_700_000_000_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
-
-/// A file of its own, removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("tollgate-snapshots-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn toml(text: &str) -> Changes {
     Changes::from_toml(text).unwrap()

@@ -1,5 +1,8 @@
 //! Promises that many threads try to break at once: in a process's own memory, and with two engines at one region.
 
+#[path = "../common/scratch.rs"]
+mod scratch;
+
 mod alerts;
 mod keys;
 mod leases;
@@ -8,9 +11,9 @@ mod reservations;
 mod slots;
 mod usage;
 
-use std::path::PathBuf;
 use std::thread;
 
+use scratch::Scratch;
 use tollgate::{Capacity, Changes, Clock, Engine, EngineBuilder, Key, ManualClock, Nanos, Region, SecretKey};
 
 /// 14 November 2023, 22:13:20 UTC, a whole second.
@@ -21,23 +24,6 @@ const THREADS: usize = 16;
 
 fn key(id: &str, secret: &str) -> Key {
     Key::new(id, SecretKey::new(secret).unwrap())
-}
-
-/// A file of its own for a region, removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("tollgate-together-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Lets `test` have one engine, and then two that share a region.
